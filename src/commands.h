@@ -1,0 +1,16 @@
+/* The subcommands of echod, and the exit codes that they return to main(). */
+#pragma once
+
+/* argv[0] is the subcommand's own name. */
+int serve_main(int argc, char **argv, char **envp);
+int client_main(int argc, char **argv, char **envp);
+
+/* Text of --version, on stdout. */
+void print_version(void);
+
+enum exit_code {
+	EXIT_DONE = 0,	  /* serve: drained; client: reply received, or a run that had at least one success */
+	EXIT_FAILED = 1,  /* serve: cannot run; client: the call failed, or no call of a run succeeded */
+	EXIT_USAGE = 2,	  /* flag, environment or value */
+	EXIT_NO_CONNECTION = 4, /* client, load: no connection was ever made */
+};

@@ -1,0 +1,37 @@
+/*
+ * An ordered multimap of metadata: what a call carries beside its message.
+ * Names are lower-case; order and duplicates are kept; "-bin" values are raw
+ * bytes here and base64 on the wire. Bounded by the header list limit, since
+ * its content comes from one header block.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/util.h"
+
+struct metadata_entry {
+	struct str name, value;
+	struct metadata_entry *next;
+};
+
+struct metadata {
+	struct metadata_entry *first, **end; /* end: where the next is hung; NULL while empty */
+	size_t n;
+};
+
+/* Name is [0-9a-z_.-]+ and not reserved ("grpc-" and the transport's own); value is 0x20..0x7E unless "-bin". */
+bool metadata_valid(struct str name, struct str value);
+/* Reserved: pseudo-headers, te, content-type, user-agent, grpc-* except grpc-previous-rpc-attempts and grpc-retry-pushback-ms. */
+bool metadata_reserved(struct str name);
+static inline bool metadata_is_binary(struct str name)
+{
+	return name.len >= 4 && memcmp(name.data + name.len - 4, "-bin", 4) == 0;
+}
+
+/* Copies into the arena. 0 or -ENOMEM. */
+int metadata_add(struct metadata *metadata, struct arena *arena, struct str name, struct str value);
+/* The first value of that name; data NULL: none. */
+struct str metadata_get(const struct metadata *metadata, struct str name);

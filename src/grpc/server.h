@@ -1,0 +1,78 @@
+/*
+ * The serving end: a registry of services, and an engine for each inbound
+ * connection. Requests that are no gRPC are answered with a plain HTTP status;
+ * unknown methods with UNIMPLEMENTED; neither reaches a service.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/engine.h"
+#include "base/list.h"
+#include "grpc/call.h"
+#include "http2/session.h"
+#include "metrics/histogram.h"
+
+struct grpc_server;
+
+struct grpc_server_limits {
+	struct http2_limits http2;
+	size_t max_message_bytes;  /* one received message; 4 MiB */
+	size_t max_buffered_bytes; /* gathered messages of all calls; 256 MiB */
+	size_t max_free_calls;	   /* kept for reuse; 1024 */
+};
+extern const struct grpc_server_limits grpc_server_default_limits;
+
+/* Requests that resolved to no method. */
+#define GRPC_REFUSALS(X)                                                       \
+	X(400) /* malformed request */                                         \
+	X(405) /* not POST */                                                  \
+	X(415) /* not a gRPC content-type */                                   \
+	X(431) /* header list over the limit */                                \
+	X(200) /* gRPC, but an unknown service or method: UNIMPLEMENTED */
+
+struct grpc_server_meters {
+	const struct http2_meters *http2;
+	struct counter *refused[5]; /* in the order of GRPC_REFUSALS */
+	struct counter *deadlines_exceeded;
+	struct gauge *buffered_bytes;
+};
+
+/*
+ * What one method counts; bound by grpc_server_add() and moved here and nowhere
+ * else: started and in_flight when the headers resolved to the method, the rest
+ * once, when the stream closes.
+ */
+struct grpc_method_meters {
+	struct counter *started;
+	struct gauge *in_flight;
+	struct counter *handled_ok, *handled_failed;	     /* total, successful_requests / failed_requests */
+	struct counter *calls_ok, *calls_failed;	     /* grpc_calls_total{status} */
+	struct histogram *latency;			     /* seconds; every ended call */
+	struct counter *by_status[GRPC_STATUS_COUNT];	     /* may be NULL */
+};
+
+struct grpc_server_options {
+	const struct grpc_server_limits *limits;
+	const struct grpc_server_meters *meters;
+	struct timers *timers;
+	/* Constant initial metadata of every gRPC response: name and value, borrowed for the server's life; name.data NULL: none. */
+	struct metadata_entry identity;
+	/* Non-NULL: each response also carries the connection's id (16 hex digits) under this name. */
+	const char *connection_id_name;
+};
+
+struct grpc_server *grpc_server_new(const struct grpc_server_options *options);
+/* Asserts that no connection is left. */
+void grpc_server_free(struct grpc_server *server);
+
+/* `service` is borrowed for the server's life. `meters`: one for each method, in order; may be NULL. 0 or -ENOMEM. */
+int grpc_server_add(struct grpc_server *server, const struct grpc_service *service, void *context,
+		    const struct grpc_method_meters *meters);
+
+/* An engine for a new connection. `peer` lives until the engine's release. NULL: no memory. */
+struct engine *grpc_server_accept(struct grpc_server *server, const struct grpc_peer *peer);
+
+/* Calls that have begun and not closed, on all connections. */
+size_t grpc_server_calls(const struct grpc_server *server);

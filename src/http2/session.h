@@ -1,0 +1,191 @@
+/*
+ * HTTP/2 (RFC 9113) as an engine, both roles, over nghttp2: streams, flow
+ * control, trailers, GOAWAY. The only place where nghttp2 is seen. The layer
+ * above supplies each stream's memory by embedding `struct http2_stream`.
+ *
+ * Submit anywhere, produce in one place: every function here may be called from
+ * inside every upcall; bytes come only out of the engine's produce().
+ *
+ * Flow control (RFC 9113 5.2): the connection's credit is given back on
+ * receipt, a stream's when its user calls http2_stream_consume(), so a slow
+ * handler holds back its own stream and no other.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/engine.h"
+#include "base/list.h"
+#include "base/random.h"
+#include "base/timers.h"
+#include "base/util.h"
+#include "metrics/counter.h"
+
+struct http2_session;
+struct http2_stream;
+
+/* RFC 9113 section 7. */
+#define HTTP2_ERRORS(X)                                                        \
+	X(NO_ERROR, 0x0)                                                       \
+	X(PROTOCOL_ERROR, 0x1)                                                 \
+	X(INTERNAL_ERROR, 0x2)                                                 \
+	X(FLOW_CONTROL_ERROR, 0x3)                                             \
+	X(SETTINGS_TIMEOUT, 0x4)                                               \
+	X(STREAM_CLOSED, 0x5)                                                  \
+	X(FRAME_SIZE_ERROR, 0x6)                                               \
+	X(REFUSED_STREAM, 0x7)                                                 \
+	X(CANCEL, 0x8)                                                         \
+	X(COMPRESSION_ERROR, 0x9)                                              \
+	X(CONNECT_ERROR, 0xa)                                                  \
+	X(ENHANCE_YOUR_CALM, 0xb)                                              \
+	X(INADEQUATE_SECURITY, 0xc)                                            \
+	X(HTTP_1_1_REQUIRED, 0xd)
+
+enum http2_error {
+#define X(name, code) HTTP2_##name = code,
+	HTTP2_ERRORS(X)
+#undef X
+	HTTP2_ERROR_COUNT, /* also the index of "other" in tables by code */
+};
+
+/* "CANCEL"; "other" for a code that RFC 9113 does not know. */
+const char *http2_error_name(uint32_t code);
+
+/* A header field to send. `name` is lower-case. Both are copied unless `borrow`: then they must outlive the session. */
+struct http2_field {
+	struct str name, value;
+	bool borrow;
+};
+
+enum http2_block { HTTP2_REQUEST, HTTP2_INFORMATIONAL, HTTP2_RESPONSE, HTTP2_TRAILERS };
+
+struct http2_session_events {
+	/* Server: a request begins. The stream, initialised with http2_stream_init(); NULL: REFUSED_STREAM. */
+	struct http2_stream *(*stream_opened)(void *user);
+	/* The peer's first SETTINGS have arrived. */
+	void (*ready)(void *user);
+	/* The peer takes no new streams; those above last_id close with unprocessed() true. */
+	void (*goaway)(void *user, uint32_t last_id, uint32_t code, struct str debug);
+	/* Client: the number of streams that may be opened has grown from none (one closed, or SETTINGS). May be NULL. */
+	void (*room)(void *user);
+	/* Last: the engine dies after it; every stream has had its `closed`. */
+	void (*closed)(void *user, int err);
+};
+
+struct http2_stream_events {
+	/* A field of the current block, pseudo-headers included; borrowed until return. */
+	void (*header)(struct http2_stream *stream, struct str name, struct str value);
+	/* A whole block. `end_stream`: `ended` follows at once. `too_large`: fields beyond the header list limit were left out. */
+	void (*headers_done)(struct http2_stream *stream, enum http2_block kind, bool end_stream, bool too_large);
+	/* Borrowed until return; give credit with http2_stream_consume(). */
+	void (*data)(struct http2_stream *stream, const uint8_t *bytes, size_t n);
+	/* The peer's END_STREAM. */
+	void (*ended)(struct http2_stream *stream);
+	/* The send queue fell below its low-water mark after it was above the high one. */
+	void (*writable)(struct http2_stream *stream);
+	/*
+	 * Last, deferred: never from inside a call that the receiver made. The stream's memory is the receiver's again.
+	 * `code`: the HTTP/2 error code of the close; NO_ERROR for a regular end.
+	 */
+	void (*closed)(struct http2_stream *stream, uint32_t code);
+};
+
+/* Who closed a stream; see http2_stream.origin. */
+enum http2_origin {
+	HTTP2_CLOSED_REGULARLY, /* both sides ended */
+	HTTP2_CLOSED_BY_PEER,	/* RST_STREAM received */
+	HTTP2_CLOSED_HERE,	/* RST_STREAM sent */
+	HTTP2_CLOSED_TRANSPORT, /* the connection went away */
+	HTTP2_CLOSED_GOAWAY,	/* above the last id of the peer's GOAWAY: never processed */
+};
+
+/* Embedded in the upper layer's call. All fields are the session's; read through the functions below. */
+struct http2_stream {
+	const struct http2_stream_events *events;
+	struct http2_session *session; /* NULL before submission and after closed */
+	int32_t id;
+	struct list node;	/* in the session's list of open, or of closed streams */
+	struct buffer out;	/* body bytes that wait for production */
+	uint32_t close_code;
+	uint8_t origin;		/* enum http2_origin */
+	bool submitted;		/* our header block is in nghttp2's hands */
+	bool finishing;		/* no more will be written: END_STREAM after `out` */
+	bool deferred;		/* the data source waits for more */
+	bool above_high_water;
+	bool peer_ended;
+	bool local_ended;	/* our END_STREAM was produced */
+	bool detached;		/* nghttp2 knows it no more */
+	bool reset;		/* an RST_STREAM of ours is queued */
+	bool late;		/* early end: RST_STREAM(NO_ERROR) follows the trailers */
+	bool too_large;
+	size_t header_bytes;	/* RFC 9113 10.5.1: name + value + 32 each, of the current block */
+	struct http2_field *trailers;
+	size_t n_trailers;
+	size_t unconsumed;	/* received, not yet credited */
+};
+
+struct http2_limits {
+	uint32_t max_concurrent_streams;  /* advertised; 100 */
+	uint32_t stream_window;		  /* 256 KiB */
+	uint32_t connection_window;	  /* 1 MiB */
+	size_t max_header_list_bytes;	  /* advertised and enforced; 16 KiB */
+	size_t stream_high_water;	  /* send queue of one stream: http2_stream_write() says 1 above it. 64 KiB */
+	size_t stream_low_water;	  /* 16 KiB */
+	int64_t handshake_timeout_ns;	  /* preface and SETTINGS; 10 s */
+	int64_t drain_ping_timeout_ns;	  /* until the second GOAWAY where the PING is not answered; 5 s */
+};
+extern const struct http2_limits http2_default_limits;
+
+struct http2_meters { /* each may be NULL; one set serves many sessions */
+	struct gauge *streams_active;
+	struct counter *streams_opened;
+	struct counter *goaway_sent[HTTP2_ERROR_COUNT + 1], *goaway_received[HTTP2_ERROR_COUNT + 1];
+	struct counter *rst_stream_sent[HTTP2_ERROR_COUNT + 1], *rst_stream_received[HTTP2_ERROR_COUNT + 1];
+	struct counter *protocol_errors[HTTP2_ERROR_COUNT + 1];
+	struct counter *pings_received;
+	struct counter *handshake_timeouts;
+	struct counter *header_lists_too_large;
+};
+
+struct http2_options {
+	bool server;
+	const struct http2_limits *limits;   /* borrowed */
+	const struct http2_meters *meters;   /* borrowed */
+	struct timers *timers;
+};
+
+/* NULL: no memory. The engine belongs to its host from here. */
+struct http2_session *http2_session_new(const struct http2_options *options,
+					const struct http2_session_events *events, void *user);
+struct engine *http2_session_engine(struct http2_session *session);
+
+/* Client: how many more streams may be opened now; 0 also once GOAWAY came or went. */
+size_t http2_session_room(const struct http2_session *session);
+
+/* Before a stream is used, and before it is used again. `out` keeps its memory. */
+void http2_stream_init(struct http2_stream *stream, const struct http2_stream_events *events);
+
+/* Client: opens a stream with this request; a body follows by write() and finish(). 0 or negative errno (nothing started). */
+int http2_stream_request(struct http2_session *session, struct http2_stream *stream,
+			 const struct http2_field *fields, size_t n);
+/* Server: the response's headers. `end`: nothing follows. 0 or negative errno. */
+int http2_stream_respond(struct http2_stream *stream, const struct http2_field *fields, size_t n, bool end);
+
+/* The queue to append to directly; follow with http2_stream_wrote(). */
+static inline struct buffer *http2_stream_out(struct http2_stream *stream)
+{
+	return &stream->out;
+}
+/* 0, or 1 above the high-water mark: await `writable`. */
+int http2_stream_wrote(struct http2_stream *stream);
+/* Ends our side after what is queued, with trailers (copied; n may be 0). 0 or -ENOMEM. */
+int http2_stream_finish(struct http2_stream *stream, const struct http2_field *trailers, size_t n);
+/* RST_STREAM; what is queued is dropped; `closed` follows. */
+void http2_stream_reset(struct http2_stream *stream, enum http2_error code);
+/* Credit for `n` bytes of data. */
+void http2_stream_consume(struct http2_stream *stream, size_t n);
+/* The peer may send nothing more to us on it and we nothing to it: closed is due or was delivered. */
+bool http2_stream_open(const struct http2_stream *stream);

@@ -1,0 +1,84 @@
+/*
+ * Families of metrics, their children, and one consistent walk over them.
+ *
+ * Built once at start: registration allocates, and returns NULL without memory
+ * (start-up fails). The line set is constant afterwards: every child that can
+ * ever appear is created up front, label values come from compile-time tables.
+ * Names, help and label strings are borrowed and must outlive the registry.
+ *
+ * The walk visits families by name and children by label values, byte-stable.
+ * It runs on the loop's thread, the only writer, so that what it sees is one
+ * instant: no observation is ever half done.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "metrics/counter.h"
+#include "metrics/histogram.h"
+
+#define METRIC_MAX_LABELS 5
+
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+struct registry;
+struct family;
+
+/* What an encoder sees of a family; borrowed for the duration of the walk. */
+struct family_view {
+	const char *name, *help;
+	enum metric_type type;
+	size_t n_labels;
+	const char *label_names[METRIC_MAX_LABELS];
+	const struct histogram_bounds *bounds; /* METRIC_HISTOGRAM */
+};
+
+/* One child's value. */
+struct sample_view {
+	const char *label_values[METRIC_MAX_LABELS];
+	bool is_double;
+	uint64_t whole;	   /* counter or gauge (as int64_t for a gauge) where !is_double */
+	double real;	   /* where is_double */
+	const struct histogram_snapshot *histogram;
+};
+
+/* Upcalls of a walk, in order: family, its samples, family_end, ... A non-zero return ends the walk with it. */
+struct registry_visitor {
+	int (*family)(void *user, const struct family_view *family);
+	int (*sample)(void *user, const struct family_view *family, const struct sample_view *sample);
+	int (*family_end)(void *user, const struct family_view *family);
+};
+
+struct registry *registry_new(void);
+void registry_free(struct registry *registry);
+
+/* `label_names`: NULL-terminated, or NULL for none. A name twice is our own bug (assert). */
+struct family *registry_family(struct registry *registry, enum metric_type type, const char *name,
+			       const char *help, const char *const *label_names);
+struct family *registry_histogram_family(struct registry *registry, const char *name,
+					 const char *help, const char *const *label_names,
+					 const struct histogram_bounds *bounds);
+
+/* A child; `label_values` in the order of the names, NULL for none. The same values twice give the same child. */
+struct counter *family_counter(struct family *family, const char *const *label_values);
+struct gauge *family_gauge(struct family *family, const char *const *label_values);
+struct histogram *family_histogram(struct family *family, const char *const *label_values);
+
+/* For the frequent case without labels. */
+struct counter *registry_counter(struct registry *registry, const char *name, const char *help);
+struct gauge *registry_gauge(struct registry *registry, const char *name, const char *help);
+
+/*
+ * A child whose value is computed when the walk comes by: process_*, uptime.
+ * False: leave the sample out (omit rather than fake).
+ */
+int family_computed(struct family *family, const char *const *label_values,
+		    bool (*read)(void *user, double *ret), void *user);
+
+/* Called at the start of each walk, to sample what several computed children share. */
+int registry_on_walk(struct registry *registry, void (*begin)(void *user), void *user);
+
+int registry_walk(struct registry *registry, const struct registry_visitor *visitor, void *user);

@@ -1,0 +1,72 @@
+/*
+ * A byte stream: tcp, unix and (later) TLS look the same to a connection. One
+ * user, one last upcall: `closed`.
+ *
+ *	connect/accept -> ready -> (data | drained)* -> eof? -> closed
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buffer;
+struct transport;
+
+struct transport_events {
+	void (*ready)(void *user);				  /* connected: bytes may flow both ways */
+	void (*data)(void *user, const uint8_t *bytes, size_t n); /* borrowed until return */
+	void (*drained)(void *user);				  /* the write in flight has left */
+	void (*eof)(void *user);				  /* peer finished sending; writing still works */
+	void (*closed)(void *user, int err);			  /* last, once, never from inside your call; the transport is gone after it */
+};
+
+struct transport_ops {
+	int (*write)(struct transport *transport, struct buffer *out);
+	void (*pause)(struct transport *transport, bool paused);
+	void (*shutdown)(struct transport *transport);
+	void (*close)(struct transport *transport, int err);
+};
+
+/* Embedded first in each kind. */
+struct transport {
+	const struct transport_ops *ops;
+	const struct transport_events *events;
+	void *user;
+};
+
+/* Who listens; set before `ready` can be delivered. */
+static inline void transport_attach(struct transport *transport,
+				    const struct transport_events *events, void *user)
+{
+	transport->events = events;
+	transport->user = user;
+}
+
+/*
+ * 0: all of it is sent, `out` is empty. 1: the rest was taken by swap (`out` is
+ * empty, with other memory), `drained` follows; do not write before it. < 0
+ * (negative errno): `closed` follows.
+ */
+static inline int transport_write(struct transport *transport, struct buffer *out)
+{
+	return transport->ops->write(transport, out);
+}
+
+/* Reading stops (the kernel's buffer fills, the peer's window closes) or goes on. */
+static inline void transport_pause(struct transport *transport, bool paused)
+{
+	transport->ops->pause(transport, paused);
+}
+
+/* FIN after what was written. */
+static inline void transport_shutdown(struct transport *transport)
+{
+	transport->ops->shutdown(transport);
+}
+
+/* Abort; `closed(err)` follows, later. Idempotent. */
+static inline void transport_close(struct transport *transport, int err)
+{
+	transport->ops->close(transport, err);
+}
