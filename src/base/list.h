@@ -74,10 +74,10 @@ static inline void list_splice(struct list *to, struct list *from)
 	list_init(from);
 }
 
-#define list_for_each(list, node)                                              \
-	for (struct list *node = (list)->next; node != (list); node = node->next)
+#define list_for_each(head, node)                                              \
+	for (struct list *node = (head)->next; node != (head); node = node->next)
 
 /* As list_for_each, and the body may remove the current node (no other). */
-#define list_for_each_safe(list, node)                                         \
-	for (struct list *node = (list)->next, *node##_next = node->next;      \
-	     node != (list); node = node##_next, node##_next = node->next)
+#define list_for_each_safe(head, node)                                         \
+	for (struct list *node = (head)->next, *node##_next = node->next;      \
+	     node != (head); node = node##_next, node##_next = node->next)
