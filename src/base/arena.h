@@ -2,7 +2,8 @@
  * A capped bump allocator: many small allocations that die together. It begins
  * in memory of the caller's (which may be part of the same structure), then
  * takes chunks from the heap. The cap bounds the bytes handed out, so whatever
- * a peer sends cannot make it grow past that.
+ * a peer sends cannot make it grow past that. The cap counts whole units of 16
+ * bytes, as they are handed out.
  *
  *	arena_init(&call->arena, call->inline_memory, sizeof(call->inline_memory), cap);
  *	p = arena_alloc(&call->arena, n);      NULL: cap reached or no memory
@@ -19,12 +20,12 @@
 struct arena_chunk;
 
 struct arena {
-	uint8_t *next, *limit;	    /* the free part of the current chunk */
+	uint8_t *next, *limit;      /* the free part of the current chunk */
 	struct arena_chunk *chunks; /* from the heap, newest first */
-	uint8_t *first;		    /* the caller's memory */
+	uint8_t *first;             /* the caller's memory */
 	size_t first_size;
 	size_t used, cap; /* bytes handed out, and their bound */
-	bool exhausted;	  /* an allocation failed since the last reset */
+	bool exhausted;   /* an allocation failed since the last reset */
 };
 
 /* `memory` (may be NULL with size 0) must outlive the arena; aligned to 16. */
@@ -37,7 +38,7 @@ void *arena_alloc_slow(struct arena *arena, size_t n);
 /* Aligned to 16; n == 0 gives a valid pointer. NULL: over the cap, or no memory. */
 static inline void *arena_alloc(struct arena *arena, size_t n)
 {
-	size_t size = (n + 15) & ~(size_t)15;
+	size_t size = (n + !n + 15) & ~(size_t)15;
 
 	if (size >= n && size <= (size_t)(arena->limit - arena->next) &&
 	    size <= arena->cap - arena->used) {

@@ -17,7 +17,11 @@ struct buffer {
 	size_t start, end, capacity; /* content is memory[start..end) */
 };
 
-#define BUFFER_INIT { NULL, 0, 0, 0 }
+/* Empty: for static and automatic initialisers. */
+#define BUFFER_INIT \
+	{           \
+		0   \
+	}
 
 static inline size_t buffer_len(const struct buffer *buffer)
 {
@@ -32,8 +36,7 @@ static inline uint8_t *buffer_data(const struct buffer *buffer)
 
 static inline struct bytes buffer_bytes(const struct buffer *buffer)
 {
-	return (struct bytes){ buffer->memory ? buffer_data(buffer) : NULL,
-			       buffer_len(buffer) };
+	return (struct bytes){ buffer->memory ? buffer_data(buffer) : NULL, buffer_len(buffer) };
 }
 
 /* Frees the memory; the buffer is empty and usable again. */

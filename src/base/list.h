@@ -15,7 +15,10 @@ struct list {
 	struct list *prev, *next;
 };
 
-#define LIST_INIT(list) { &(list), &(list) }
+#define LIST_INIT(list)          \
+	{                        \
+		&(list), &(list) \
+	}
 
 static inline void list_init(struct list *list)
 {
@@ -74,10 +77,10 @@ static inline void list_splice(struct list *to, struct list *from)
 	list_init(from);
 }
 
-#define list_for_each(head, node)                                              \
+#define list_for_each(head, node) \
 	for (struct list *node = (head)->next; node != (head); node = node->next)
 
 /* As list_for_each, and the body may remove the current node (no other). */
-#define list_for_each_safe(head, node)                                         \
-	for (struct list *node = (head)->next, *node##_next = node->next;      \
-	     node != (head); node = node##_next, node##_next = node->next)
+#define list_for_each_safe(head, node)                                                    \
+	for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \
+	     node = node##_next, node##_next = node->next)

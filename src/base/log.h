@@ -6,7 +6,8 @@
  *
  * A line is written only if stderr can take it now (poll, at most PIPE_BUF
  * bytes): a closed, full or blocked stderr never stops the loop, and what it
- * did not take is counted in log_dropped().
+ * did not take is counted in log_dropped(). A value for which the line has no
+ * room is cut (it ends in "..."), a whole field is left out.
  *
  *	log_info("gRPC server starting", LOG_STR("address", text), LOG_INT("limit", n));
  *	=> time=2026-01-02T03:04:05.678Z level=INFO msg="gRPC server starting" address=:9876 limit=100
@@ -14,6 +15,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/util.h"
@@ -31,10 +33,12 @@ struct log_field {
 	int64_t number;
 };
 
-#define LOG_STR(k, v) ((struct log_field){ (k), LOG_FIELD_STR, str_from(v), 0 })
+#define LOG_STR(k, v)  ((struct log_field){ (k), LOG_FIELD_STR, str_from(v), 0 })
 #define LOG_TEXT(k, v) ((struct log_field){ (k), LOG_FIELD_STR, (v), 0 }) /* struct str */
-#define LOG_INT(k, v) ((struct log_field){ (k), LOG_FIELD_INT, { 0 }, (int64_t)(v) })
-#define LOG_ERR(v) ((struct log_field){ "err", LOG_FIELD_ERR, { 0 }, (int64_t)(v) }) /* negative errno, printed as text */
+#define LOG_INT(k, v)  ((struct log_field){ (k), LOG_FIELD_INT, { 0 }, (int64_t)(v) })
+/* A negative errno, printed as text. */
+#define LOG_ERR(v) ((struct log_field){ "err", LOG_FIELD_ERR, { 0 }, (int64_t)(v) })
+/* A number of ns, printed as a duration. */
 #define LOG_DURATION(k, ns) ((struct log_field){ (k), LOG_FIELD_NS, { 0 }, (int64_t)(ns) })
 
 /*
@@ -51,18 +55,21 @@ uint64_t log_dropped(void);
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n);
 
-#define LOG_WRITE(level, message, ...)                                         \
-	log_write((level), (message), (const struct log_field[]){ { 0 }, ##__VA_ARGS__ } + 1, \
-		  ARRAY_SIZE(((const struct log_field[]){ { 0 }, ##__VA_ARGS__ })) - 1)
-#define log_debug(...) LOG_WRITE(LOG_LEVEL_DEBUG, __VA_ARGS__)
-#define log_info(...) LOG_WRITE(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_warn(...) LOG_WRITE(LOG_LEVEL_WARN, __VA_ARGS__)
-#define log_error(...) LOG_WRITE(LOG_LEVEL_ERROR, __VA_ARGS__)
+/* The fields end in one that is not counted, so that none at all is fine too. */
+#define LOG_WRITE(level, message, ...)                                           \
+	log_write((level), (message), (const struct log_field[]){ __VA_ARGS__ }, \
+		  ARRAY_SIZE(((const struct log_field[]){ __VA_ARGS__ })) - 1)
+#define LOG_END        ((struct log_field){ 0 })
+#define log_debug(...) LOG_WRITE(LOG_LEVEL_DEBUG, __VA_ARGS__, LOG_END)
+#define log_info(...)  LOG_WRITE(LOG_LEVEL_INFO, __VA_ARGS__, LOG_END)
+#define log_warn(...)  LOG_WRITE(LOG_LEVEL_WARN, __VA_ARGS__, LOG_END)
+#define log_error(...) LOG_WRITE(LOG_LEVEL_ERROR, __VA_ARGS__, LOG_END)
 
 /*
  * At most `burst` lines, then one each `interval_ns`; for lines that a peer can
- * cause. log_allowed() is true where the line may go out; `ret_suppressed` (may
- * be NULL) is how many were held back since the last one.
+ * cause. Quiet times fill the burst up again. Initialise those two, > 0, and
+ * leave the rest zero. log_allowed() is true where the line may go out;
+ * `ret_suppressed` (may be NULL) is how many were held back since the last one.
  */
 struct log_limit {
 	int64_t interval_ns, next_ns;

@@ -16,14 +16,14 @@
 #include "base/util.h"
 
 enum option_type {
-	OPTION_BOOL,	 /* bool */
-	OPTION_STRING,	 /* const char *; borrowed from argv, the environment or the table */
-	OPTION_STRINGS,	 /* struct option_strings; repeatable; in the environment a comma list */
-	OPTION_UINT,	 /* uint64_t */
-	OPTION_SIZE,	 /* uint64_t bytes: 4194304, 16KiB, 4MiB, 1GiB (also k, M, G as powers of 1024) */
+	OPTION_BOOL,    /* bool */
+	OPTION_STRING,  /* const char *; borrowed from argv, the environment or the table */
+	OPTION_STRINGS, /* struct option_strings; repeatable; elsewhere than in flags a comma list */
+	OPTION_UINT,    /* uint64_t */
+	OPTION_SIZE,    /* uint64_t bytes: 4194304, 16KiB, 4MiB, 1GiB; k, M, G mean the same */
 	OPTION_DURATION, /* int64_t ns: 0, 50ms, 1.5s, 2m, 1h30m, 10us, 100ns */
-	OPTION_ENUM,	 /* int: index into .choices */
-	OPTION_CUSTOM,	 /* .parse decides */
+	OPTION_ENUM,     /* int: index into .choices */
+	OPTION_CUSTOM,   /* .parse decides */
 };
 
 struct option_strings {
@@ -32,34 +32,37 @@ struct option_strings {
 };
 
 struct option {
-	const char *name;	 /* "grpc.listen-address", no dashes in front */
+	const char *name; /* "grpc.listen-address", no dashes in front */
 	enum option_type type;
-	size_t offset;		 /* of the value in the structure */
-	const char *placeholder; /* "ADDRESS" in --help; NULL for booleans */
-	const char *value;	 /* default, in the flag's own spelling; NULL: zero */
-	const char *help;	 /* one sentence, wrapped by options_help() */
-	const char *group;	 /* heading in --help; equal neighbours share one */
-	uint64_t min, max;	 /* OPTION_UINT, _SIZE, _DURATION(ns): inclusive; max 0 = no bound */
+	size_t offset;              /* of the value in the structure */
+	const char *placeholder;    /* "ADDRESS" in --help; NULL for booleans */
+	const char *value;          /* default, in the flag's own spelling; NULL: zero */
+	const char *help;           /* one sentence, wrapped by options_help() */
+	const char *group;          /* heading in --help; equal neighbours share one */
+	uint64_t min, max;          /* of numbers, sizes, ns: inclusive; max 0 = no bound */
 	const char *const *choices; /* OPTION_ENUM: NULL-terminated */
 	/* OPTION_CUSTOM: 0, or -1 with a reason ("is not ...") written to `why`. */
 	int (*parse)(const char *text, void *value, char *why, size_t size);
 };
 
 struct options {
-	const char *program;	  /* "echod serve", for messages and --help */
-	const char *synopsis;	  /* "[flags] [TARGET]" */
-	const char *about;	  /* a sentence or two under the synopsis */
-	const char *footer;	  /* examples, printed as they are; may be NULL */
+	const char *program;  /* "echod serve", for messages and --help */
+	const char *synopsis; /* "[flags] [TARGET]" */
+	const char *about;    /* a sentence or two under the synopsis */
+	const char *footer;   /* examples, printed as they are; may be NULL */
 	const struct option *table;
 	size_t n;
-	const char *environment;  /* "ECHOD_": prefix; NULL: no environment */
+	/* "ECHOD_": --log.level is ECHOD_LOG_LEVEL; empty counts as unset. NULL: no environment. */
+	const char *environment;
+	/* Variables with that prefix that are someone else's; NULL-terminated; may be NULL. */
+	const char *const *environment_ignored;
 };
 
 enum options_result {
 	OPTIONS_OK,
-	OPTIONS_HELP,	 /* --help or -h was seen; the caller prints options_help() to stdout, exit 0 */
+	OPTIONS_HELP, /* --help or -h was seen; the caller prints options_help() to stdout, exit 0 */
 	OPTIONS_VERSION, /* --version was seen */
-	OPTIONS_ERROR,	 /* `error` says why; exit 2 */
+	OPTIONS_ERROR,   /* `error` says why; exit 2 */
 };
 
 /*
@@ -74,12 +77,15 @@ enum options_result options_parse(const struct options *options, void *values, i
 				  void (*warn)(const char *variable), char *error, size_t size);
 void options_free(const struct options *options, void *values, struct option_strings *operands);
 
-/* Wrapped to the terminal's width (80 where it is none). Names each flag's default, and its variable where there is an environment. */
+/*
+ * Wrapped to the terminal's width (80 where it is none). Names each flag's
+ * default, and its variable where there is an environment.
+ */
 void options_help(const struct options *options, FILE *out);
 
 /* The value parsers, for others: 0, or -1 with `why`. */
 int parse_duration(const char *text, int64_t *ret_ns, char *why, size_t size);
 int parse_size(const char *text, uint64_t *ret_bytes, char *why, size_t size);
 int parse_uint(const char *text, uint64_t *ret_number, char *why, size_t size);
-/* "1.5s", "250us", "0s": the shortest that reads back as the same number. */
+/* "1.5s", "250us", "1h30m", "0s": as a person would write it, and it reads back as the same number. */
 void format_duration(int64_t ns, char *text, size_t size);

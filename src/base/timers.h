@@ -22,7 +22,10 @@ struct timer {
 
 struct timers {
 	struct timer *root;
+	struct timer
+		*started; /* a heap of their own for those started while timers_run() is at work */
 	uint64_t sequence;
+	bool running;
 	int64_t (*clock)(void *context); /* monotonic ns */
 	void *context;
 };
@@ -57,5 +60,8 @@ void timer_stop(struct timers *timers, struct timer *timer);
 /* ns until the earliest timer is due: 0 = due now, -1 = no timer. */
 int64_t timers_next_ns(const struct timers *timers);
 
-/* Fires what is due at this moment, in order; a timer started meanwhile waits for the next run. Returns how many fired. */
+/*
+ * Fires what is due at this moment, in order; a timer started meanwhile waits
+ * for the next run. Returns how many fired. Not to be called by `fire`.
+ */
 unsigned timers_run(struct timers *timers);

@@ -8,16 +8,16 @@
 #include <sys/types.h>
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define MIN(a, b)         ((a) < (b) ? (a) : (b))
+#define MAX(a, b)         ((a) > (b) ? (a) : (b))
 
 /* The structure that embeds `member` at `pointer`. */
-#define container_of(pointer, type, member)                                    \
+#define container_of(pointer, type, member) \
 	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-#define KIB ((size_t)1024)
-#define MIB ((size_t)1024 * 1024)
-#define NS_PER_S INT64_C(1000000000)
+#define KIB       ((size_t)1024)
+#define MIB       ((size_t)1024 * 1024)
+#define NS_PER_S  INT64_C(1000000000)
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_US INT64_C(1000)
 
@@ -38,10 +38,13 @@ struct bytes {
 
 /* For string literals, also in static initialisers: STR("te"). */
 #define STR(literal) ((struct str){ (literal), sizeof(literal) - 1 })
-#define STR_INIT(literal) { (literal), sizeof(literal) - 1 }
+#define STR_INIT(literal)                      \
+	{                                      \
+		(literal), sizeof(literal) - 1 \
+	}
 
 /* printf("%" STR_FMT, STR_ARG(name)) */
-#define STR_FMT ".*s"
+#define STR_FMT    ".*s"
 #define STR_ARG(s) (int)(s).len, (s).data
 
 static inline struct str str_from(const char *text)
