@@ -1,13 +1,24 @@
 /*
- * HTTP/1.1 (RFC 9110, 9112) as an engine, server side: llhttp parses, this
- * checks what it does not (Host, obs-fold, both Content-Length and
- * Transfer-Encoding, limits), frames responses, and keeps the order of
- * pipelined requests. One request at a time is being answered; further input
- * waits (receive() takes fewer bytes).
+ * HTTP/1.1 (RFC 9110, 9112) as an engine, server side: llhttp parses, head.h
+ * checks what it does not, and this keeps the order of pipelined requests,
+ * the times and the framing of responses. One request at a time is being
+ * answered; further input waits (receive() takes fewer bytes).
  *
- * A request body is discarded up to `max_body_bytes`, beyond it 413 and close.
- * HTTP/1.0 and `Connection: close` close after the response; `Upgrade` is
- * ignored and answered as HTTP/1.1.
+ * The happy path: receive() -> request upcall -> http1_server_respond() ->
+ * produce() until it returns 0 -> the next request.
+ *
+ * What can fail: a request that has no one reading (400), is too large (413,
+ * 414, 431), of a method or version that is not HTTP/1.1's (501, 505) or too
+ * slow (408) is answered by this layer with `Connection: close`; what follows
+ * it is thrown away, and finished() is true once the answer was produced. A
+ * response that is not taken in time, and lack of memory, end the engine:
+ * produce() returns the error. A timer may end it while the host has no room:
+ * the host must answer wake() with produce(), if with room 0.
+ *
+ * A request body is discarded up to `max_body_bytes`. HTTP/1.0 and
+ * `Connection: close` close after the response; so does `Expect: 100-continue`
+ * with a body, which is answered at once instead of being asked for. `Upgrade`
+ * is ignored and answered as HTTP/1.1 (RFC 9110 7.8 lets a server do so).
  */
 #pragma once
 
@@ -24,6 +35,7 @@ struct http1_header {
 	struct str name, value;
 };
 
+/* Borrowed until the handler has responded, or until `closed`. */
 struct http1_request {
 	struct str method; /* "GET" */
 	struct str target; /* as sent */
@@ -35,45 +47,61 @@ struct http1_request {
 
 /* The value of the first header of that name (ASCII case-insensitive); data NULL if there is none. */
 struct str http1_request_header(const struct http1_request *request, struct str name);
+/* The next field of that name after `previous` (NULL: the first), for fields that are lists; NULL at the end. */
+const struct http1_header *http1_request_next(const struct http1_request *request, struct str name,
+					      const struct http1_header *previous);
 
+/*
+ * Date, Content-Length and Connection are added; a status without a known
+ * reason phrase goes out without one.
+ */
 struct http1_response {
 	int status;
 	const char *content_type; /* NULL: none */
-	const char *headers;	  /* further complete lines, each ending in \r\n; may be NULL */
-	struct buffer body;	  /* taken (swapped out) by http1_server_respond() */
+	const char *headers;      /* further complete lines, each ending in \r\n; may be NULL */
+	struct buffer body;       /* taken (swapped out) by http1_server_respond() */
+	bool close;               /* say Connection: close, and do so */
+	int64_t write_timeout_ns; /* shorter than the limit's; 0: the limit's */
 };
 
 struct http1_server;
 
 struct http1_server_limits {
-	size_t max_header_bytes;	/* request line and headers; beyond it 431 */
-	size_t max_headers;		/* fields; beyond it 431 */
-	size_t max_body_bytes;
-	int64_t header_timeout_ns;	/* from the first byte of a request to its blank line; 408, close */
-	int64_t idle_timeout_ns;	/* between requests; close */
-	int64_t write_timeout_ns;	/* a response that makes no progress; engine finishes with an error */
+	size_t max_header_bytes; /* request line (beyond it 414) and headers (431) */
+	size_t max_headers;      /* fields; beyond it 431 */
+	size_t max_body_bytes;   /* as sent, chunk framing and trailers included; beyond it 413 */
+	int64_t header_timeout_ns; /* from the first byte of a request to its blank line, and again to the
+				      end of its body; 408, close */
+	int64_t idle_timeout_ns; /* before the first request and between requests; close */
+	int64_t write_timeout_ns; /* from the response to its last byte produced: a trickle does not extend
+				      it; the engine fails with -ETIMEDOUT */
 };
 
-extern const struct http1_server_limits http1_server_default_limits; /* 16 KiB, 64, 64 KiB, 10 s, 120 s, 10 s */
+extern const struct http1_server_limits
+	http1_server_default_limits; /* 16 KiB, 64, 64 KiB, 10 s, 120 s, 10 s */
 
 struct http1_server_events {
 	/*
 	 * A whole request. Answer with http1_server_respond(), now or later, exactly
-	 * once. HEAD: respond as for GET; the body is left out and Content-Length kept.
+	 * once, unless `closed` comes first. HEAD: respond as for GET; the body is
+	 * left out and Content-Length kept.
 	 */
-	void (*request)(void *user, struct http1_server *server, const struct http1_request *request);
-	/* A response of this status was queued, also those that this layer makes itself (400, 408, 413, 431). For counters. */
+	void (*request)(void *user, struct http1_server *server,
+			const struct http1_request *request);
+	/* A response of this status was queued, also those that this layer makes itself. For counters. */
 	void (*responded)(void *user, int status);
 	/* Last: the engine dies after it. */
 	void (*closed)(void *user);
 };
 
+/* `limits` are copied, `events` borrowed. NULL: no memory. */
 struct engine *http1_server_new(const struct http1_server_limits *limits,
 				const struct http1_server_events *events, void *user,
 				struct timers *timers);
+/* The head takes a few hundred bytes; without memory for them the engine fails, and the host closes. */
 void http1_server_respond(struct http1_server *server, struct http1_response *response);
-/* Time since the response in progress last moved (for the rule "the longest-stalled gives way"); 0 where none is in progress. */
-int64_t http1_server_stalled_ns(const struct http1_server *server);
+/* Time since a byte last moved, in or out; for whoever must choose a connection to give up. */
+int64_t http1_server_still_ns(const struct http1_server *server);
 /* The engine of a server, and back. */
 struct engine *http1_server_engine(struct http1_server *server);
 struct http1_server *http1_server_from_engine(struct engine *engine);

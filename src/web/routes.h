@@ -1,9 +1,14 @@
 /*
  * The HTTP face: a table of paths that the composition root fills, over
  * http1/server.h. GET and HEAD only (405 with Allow otherwise), 404 for the
- * rest, paths match exactly.
+ * rest; paths match byte for byte, undecoded, whatever the query.
+ *
+ * A response must be taken within the shorter of the limit and the request's
+ * X-Prometheus-Scrape-Timeout-Seconds: after that nobody waits for it.
  */
 #pragma once
+
+#include <stddef.h>
 
 #include "base/buffer.h"
 #include "base/engine.h"
@@ -15,32 +20,54 @@ struct web;
 
 struct route {
 	const char *path;
-	/* Fills `response` (body included). Runs on the loop, must not block. */
-	void (*get)(void *user, const struct http1_request *request, struct http1_response *response);
+	/* Fills `response` (body included); it comes as an empty 200. Runs on the loop, must not block. */
+	void (*get)(void *user, const struct http1_request *request,
+		    struct http1_response *response);
 	void *user;
 };
 
-#define WEB_STATUSES(X) X(200) X(400) X(404) X(405) X(408) X(413) X(431) X(500) X(503)
+#define WEB_STATUSES(X) \
+	X(200)          \
+	X(400)          \
+	X(404)          \
+	X(405)          \
+	X(408)          \
+	X(413)          \
+	X(414)          \
+	X(431)          \
+	X(500)          \
+	X(501)          \
+	X(503)          \
+	X(505)
+
+#define WEB_STATUS_ONE(status) +1
+enum { WEB_N_STATUSES = WEB_STATUSES(WEB_STATUS_ONE) };
 
 struct web_meters {
 	/* echod_metrics_http_requests_total{code}: by code, in the order of WEB_STATUSES; then "other" */
-	struct counter *requests[10];
+	struct counter *requests[WEB_N_STATUSES + 1];
 };
 
 struct web_limits {
-	size_t max_connections; /* 128: responses in progress; the longest-stalled gives way, else 503 */
+	size_t max_connections; /* 128: see web_accept() */
 	struct http1_server_limits http1;
 };
 extern const struct web_limits web_default_limits;
 
-/* `routes` is borrowed. NULL: no memory. */
+/* `routes` and `meters` (may be NULL) are borrowed, `limits` are copied. NULL: no memory. */
 struct web *web_new(const struct route *routes, size_t n, const struct web_limits *limits,
 		    const struct web_meters *meters, struct timers *timers);
-/* Asserts that no engine is left. */
+/* Asserts that no engine is left. NULL is fine. */
 void web_free(struct web *web);
 /*
- * An engine for a new inbound connection; NULL: no memory. At the cap the
- * longest-stalled connection's `evict` is called (its host closes it, later); where
- * none is stalled the new one is served 503 and closed.
+ * An engine for a new inbound connection; NULL: no memory, or far too many
+ * connections: the host closes it without a word.
+ *
+ * At `max_connections` the one that has been still for longest gives way, if
+ * that is at least a second: a reader that does not read, half a request, an
+ * idle connection. evict(host), with what *that* connection's web_accept() was
+ * given, asks its host to close it: later, not from within. Where all of them
+ * move, the new connection's first request is answered 503 and closes it; of
+ * such connections there are at most `max_connections` more.
  */
 struct engine *web_accept(struct web *web, void (*evict)(void *host), void *host);

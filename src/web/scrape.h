@@ -1,6 +1,14 @@
 /*
- * GET /metrics: content negotiation over the encoders, gzip, one rendered copy
- * per response. Never 406: the text format is the default.
+ * GET /metrics: the registry in the text format 0.0.4, whatever Accept says
+ * (never 406: a scraper that wants something else is better served with this
+ * than with nothing), gzipped where Accept-Encoding allows it.
+ *
+ * Each response owns its copy: a slow reader holds nothing of another's.
+ *
+ * Compression runs on the loop, at level 1, for bodies from 1 KiB up: below
+ * that a response is one packet either way. README-sized scrapes (25 KB) take
+ * well under a millisecond, once for each scrape interval; a thread for it
+ * would cost more care than it saves.
  */
 #pragma once
 
@@ -11,5 +19,5 @@ struct scrape {
 	struct registry *registry;
 };
 
-/* A route's `get`; `user` is a struct scrape. */
+/* A route's `get`; `user` is a struct scrape. 500 without memory. */
 void scrape_get(void *user, const struct http1_request *request, struct http1_response *response);

@@ -1,0 +1,229 @@
+#include "web/routes.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+
+#define TEXT_PLAIN "text/plain; charset=utf-8"
+#define NOSNIFF    "X-Content-Type-Options: nosniff\r\n"
+
+/* What has not moved a byte for this long may be given up for a newcomer. */
+#define STILL_NS NS_PER_S
+
+struct web {
+	const struct route *routes;
+	size_t n_routes;
+	struct web_limits limits;
+	const struct web_meters *meters;
+	struct timers *timers;
+	struct list connections; /* of struct web_connection */
+	size_t n_served, n_surplus;
+};
+
+/* `served` counts against max_connections; `evicted` waits for its host to close it; `surplus` is told 503. */
+struct web_connection {
+	struct list node;
+	struct web *web;
+	enum { SERVED, EVICTED, SURPLUS } role;
+	struct http1_server *server;
+	void (*evict)(void *host);
+	void *host;
+};
+
+const struct web_limits web_default_limits = {
+	.max_connections = 128,
+	.http1 = HTTP1_SERVER_DEFAULT_LIMITS,
+};
+
+struct web *web_new(const struct route *routes, size_t n, const struct web_limits *limits,
+		    const struct web_meters *meters, struct timers *timers)
+{
+	struct web *web = calloc(1, sizeof(*web));
+
+	if (!web) {
+		return NULL;
+	}
+	web->routes = routes;
+	web->n_routes = n;
+	web->limits = *limits;
+	web->meters = meters;
+	web->timers = timers;
+	list_init(&web->connections);
+	return web;
+}
+
+void web_free(struct web *web)
+{
+	if (!web) {
+		return;
+	}
+	assert(list_empty(&web->connections));
+	free(web);
+}
+
+/* An error that a person or a scraper's log may read. Out of memory it goes out without a body. */
+static void set_error(struct http1_response *response, int status, const char *headers,
+		      const char *text)
+{
+	response->status = status;
+	response->content_type = TEXT_PLAIN;
+	response->headers = headers;
+	if (buffer_append_str(&response->body, str_from(text)) < 0) {
+		buffer_clear(&response->body);
+	}
+}
+
+static const struct route *find_route(const struct web *web, struct str path)
+{
+	for (size_t i = 0; i < web->n_routes; i++) {
+		if (str_equal(str_from(web->routes[i].path), path)) {
+			return &web->routes[i];
+		}
+	}
+	return NULL;
+}
+
+/* "10" or "9.5" seconds as Prometheus sends it; 0 for what is absent or is not that. */
+static int64_t scrape_timeout_ns(const struct http1_request *request)
+{
+	struct str text = http1_request_header(request, STR("X-Prometheus-Scrape-Timeout-Seconds"));
+	int64_t ns = 0, unit = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.data[i];
+
+		if (c == '.' && unit == 0 && i > 0) {
+			unit = NS_PER_S;
+		} else if (c < '0' || c > '9') {
+			return 0;
+		} else if (unit > 0) {
+			unit /= 10;
+			ns += unit > 0 ? (c - '0') * unit : 0;
+			unit = MAX(unit, 1);
+		} else if (ns > INT64_MAX / 100) {
+			return 0;
+		} else {
+			ns = ns * 10 + (c - '0') * NS_PER_S;
+		}
+	}
+	return ns;
+}
+
+static void on_request(void *user, struct http1_server *server, const struct http1_request *request)
+{
+	struct web_connection *connection = user;
+	struct web *web = connection->web;
+	struct http1_response response = { .status = 200 };
+	const struct route *route = find_route(web, request->path);
+
+	if (connection->role == SURPLUS) {
+		response.close = true;
+		set_error(&response, 503, NOSNIFF "Retry-After: 1\r\n",
+			  "All connections are busy. Try again shortly.\n");
+	} else if (!route) {
+		set_error(&response, 404, NOSNIFF, "404 page not found\n");
+	} else if (!str_equal(request->method, STR("GET")) &&
+		   !str_equal(request->method, STR("HEAD"))) {
+		set_error(&response, 405, NOSNIFF "Allow: GET, HEAD\r\n",
+			  "405 only GET and HEAD are served here\n");
+	} else {
+		response.write_timeout_ns = scrape_timeout_ns(request);
+		route->get(route->user, request, &response);
+	}
+	http1_server_respond(server, &response);
+}
+
+static void on_responded(void *user, int status)
+{
+	static const int statuses[] = {
+#define STATUS(number) number,
+		WEB_STATUSES(STATUS)
+#undef STATUS
+	};
+	struct web_connection *connection = user;
+	const struct web_meters *meters = connection->web->meters;
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(statuses) && statuses[i] != status) {
+		i++;
+	}
+	if (meters) {
+		counter_increment(meters->requests[i]);
+	}
+}
+
+static void on_closed(void *user)
+{
+	struct web_connection *connection = user;
+
+	connection->web->n_served -= connection->role == SERVED;
+	connection->web->n_surplus -= connection->role == SURPLUS;
+	list_remove(&connection->node);
+	free(connection);
+}
+
+static const struct http1_server_events events = {
+	.request = on_request,
+	.responded = on_responded,
+	.closed = on_closed,
+};
+
+/* The connection that has been still for longest; NULL where all of them move. */
+static struct web_connection *find_still(struct web *web)
+{
+	struct web_connection *found = NULL;
+	int64_t longest = STILL_NS;
+
+	list_for_each (&web->connections, node) {
+		struct web_connection *connection = container_of(node, struct web_connection, node);
+		int64_t still_ns = http1_server_still_ns(connection->server);
+
+		if (connection->role == SERVED && still_ns >= longest &&
+		    (!found || still_ns > longest)) {
+			found = connection;
+			longest = still_ns;
+		}
+	}
+	return found;
+}
+
+struct engine *web_accept(struct web *web, void (*evict)(void *host), void *host)
+{
+	struct web_connection *still =
+		web->n_served >= web->limits.max_connections ? find_still(web) : NULL;
+	bool surplus = web->n_served >= web->limits.max_connections && !still;
+	struct http1_server_limits limits = web->limits.http1;
+
+	if (surplus && web->n_surplus >= web->limits.max_connections) {
+		return NULL;
+	}
+	if (surplus) {
+		limits.idle_timeout_ns = MIN(limits.idle_timeout_ns, limits.header_timeout_ns);
+	}
+
+	struct web_connection *connection = calloc(1, sizeof(*connection));
+	struct engine *engine =
+		connection ? http1_server_new(&limits, &events, connection, web->timers) : NULL;
+
+	if (!engine) {
+		free(connection);
+		return NULL;
+	}
+	*connection = (struct web_connection){
+		.web = web,
+		.role = surplus ? SURPLUS : SERVED,
+		.server = http1_server_from_engine(engine),
+		.evict = evict,
+		.host = host,
+	};
+	web->n_served += !surplus;
+	web->n_surplus += surplus;
+	list_append(&web->connections, &connection->node);
+	if (still) {
+		still->role = EVICTED;
+		web->n_served--;
+		still->evict(still->host);
+	}
+	return engine;
+}
