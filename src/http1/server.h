@@ -77,8 +77,18 @@ struct http1_server_limits {
 				      it; the engine fails with -ETIMEDOUT */
 };
 
-extern const struct http1_server_limits
-	http1_server_default_limits; /* 16 KiB, 64, 64 KiB, 10 s, 120 s, 10 s */
+/*
+ * 16 KiB is ten times what a scraper sends; 120 s is longer than common scrape
+ * intervals, so that a scraper keeps its connection; 10 s is Prometheus' own
+ * default of how long it waits.
+ */
+#define HTTP1_SERVER_DEFAULT_LIMITS                                                          \
+	{                                                                                    \
+		.max_header_bytes = 16 * KIB, .max_headers = 64, .max_body_bytes = 64 * KIB, \
+		.header_timeout_ns = 10 * NS_PER_S, .idle_timeout_ns = 120 * NS_PER_S,       \
+		.write_timeout_ns = 10 * NS_PER_S,                                           \
+	}
+extern const struct http1_server_limits http1_server_default_limits;
 
 struct http1_server_events {
 	/*
