@@ -44,3 +44,10 @@ int grpc_message_decode(struct str text, struct buffer *out);
 int grpc_base64_encode(struct bytes bytes, struct buffer *out);
 /* Padded or not; -EINVAL for another alphabet or length % 4 == 1. -ENOMEM. */
 int grpc_base64_decode(struct str text, struct buffer *out);
+
+/* The same without a buffer. */
+#define GRPC_BASE64_SIZE(n) (((n) + 2) / 3 * 4) /* at least what `n` bytes become */
+/* Returns the length written; room for GRPC_BASE64_SIZE(bytes.len). */
+size_t grpc_base64_write(struct bytes bytes, char *out);
+/* Returns the length written, or -EINVAL; room for text.len. */
+ssize_t grpc_base64_read(struct str text, uint8_t *out);

@@ -1,0 +1,170 @@
+#include "grpc/metadata.h"
+
+#include <errno.h>
+
+#include "grpc/wire.h"
+
+/* PROTOCOL-HTTP2's own, and what RFC 9113 8.2.2 and 8.3.1 keep for the connection and the request's target. */
+static const struct str transport_names[] = {
+	STR_INIT("te"),         STR_INIT("content-type"),     STR_INIT("user-agent"),
+	STR_INIT("host"),       STR_INIT("content-length"),   STR_INIT("connection"),
+	STR_INIT("keep-alive"), STR_INIT("proxy-connection"), STR_INIT("transfer-encoding"),
+	STR_INIT("upgrade"),
+};
+
+/* Reserved, yet meant for applications to see. */
+static const struct str visible_names[] = {
+	STR_INIT("grpc-previous-rpc-attempts"),
+	STR_INIT("grpc-retry-pushback-ms"),
+};
+
+static bool listed(struct str name, const struct str *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (str_equal(name, names[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool name_valid(struct str name)
+{
+	for (size_t i = 0; i < name.len; i++) {
+		char c = name.data[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+		      c == '.')) {
+			return false;
+		}
+	}
+	return name.len > 0;
+}
+
+bool metadata_reserved(struct str name)
+{
+	if (name.len > 0 && name.data[0] == ':') {
+		return true;
+	}
+	if (str_has_prefix(name, STR("grpc-"))) {
+		return !listed(name, visible_names, ARRAY_SIZE(visible_names));
+	}
+	return listed(name, transport_names, ARRAY_SIZE(transport_names));
+}
+
+bool metadata_valid(struct str name, struct str value)
+{
+	if (!name_valid(name) || metadata_reserved(name) || str_has_prefix(name, STR("grpc-"))) {
+		return false;
+	}
+	if (metadata_is_binary(name)) {
+		return true;
+	}
+	for (size_t i = 0; i < value.len; i++) {
+		if (value.data[i] < 0x20 || value.data[i] > 0x7e) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void append(struct metadata *metadata, struct metadata_entry *entry)
+{
+	entry->next = NULL;
+	if (metadata->end) {
+		*metadata->end = entry;
+	} else {
+		metadata->first = entry;
+	}
+	metadata->end = &entry->next;
+	metadata->n++;
+}
+
+int metadata_add(struct metadata *metadata, struct arena *arena, struct str name, struct str value)
+{
+	struct metadata_entry *entry = arena_alloc(arena, sizeof(*entry));
+
+	if (!entry) {
+		return -ENOMEM;
+	}
+	entry->name = arena_str(arena, name);
+	entry->value = arena_str(arena, value);
+	if (!entry->name.data || !entry->value.data) {
+		return -ENOMEM;
+	}
+	append(metadata, entry);
+	return 0;
+}
+
+static int add_base64(struct metadata *metadata, struct arena *arena, struct str name,
+		      struct str text)
+{
+	struct metadata_entry *entry = arena_alloc(arena, sizeof(*entry));
+	char *raw = arena_alloc(arena, text.len + 1);
+	ssize_t n;
+
+	if (!entry || !raw) {
+		return -ENOMEM;
+	}
+	n = grpc_base64_read(text, (uint8_t *)raw);
+	if (n < 0) {
+		return (int)n;
+	}
+	raw[n] = '\0';
+	entry->name = arena_str(arena, name);
+	if (!entry->name.data) {
+		return -ENOMEM;
+	}
+	entry->value = (struct str){ raw, (size_t)n };
+	append(metadata, entry);
+	return 0;
+}
+
+/* A comma is in no base64 alphabet, so it always joins two values (PROTOCOL-HTTP2, Custom-Metadata). */
+int metadata_receive(struct metadata *metadata, struct arena *arena, struct str name,
+		     struct str value)
+{
+	if (metadata_reserved(name) || !name_valid(name)) {
+		return 0;
+	}
+	if (!metadata_is_binary(name)) {
+		return metadata_add(metadata, arena, name, value);
+	}
+	for (;;) {
+		const char *comma = value.len > 0 ? memchr(value.data, ',', value.len) : NULL;
+		struct str part = { value.data, comma ? (size_t)(comma - value.data) : value.len };
+		int err = add_base64(metadata, arena, name, part);
+
+		if (err < 0 || !comma) {
+			return err;
+		}
+		value.data = comma + 1;
+		value.len -= part.len + 1;
+	}
+}
+
+struct str metadata_wire_value(struct arena *arena, struct str name, struct str value)
+{
+	char *text;
+
+	if (!metadata_is_binary(name)) {
+		return value;
+	}
+	text = arena_alloc(arena, GRPC_BASE64_SIZE(value.len));
+	if (!text) {
+		return (struct str){ NULL, 0 };
+	}
+	return (struct str){ text, grpc_base64_write(
+					   (struct bytes){ (const uint8_t *)value.data, value.len },
+					   text) };
+}
+
+struct str metadata_get(const struct metadata *metadata, struct str name)
+{
+	for (const struct metadata_entry *entry = metadata->first; entry; entry = entry->next) {
+		if (str_equal(entry->name, name)) {
+			return entry->value;
+		}
+	}
+	return (struct str){ NULL, 0 };
+}
