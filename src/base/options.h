@@ -34,12 +34,12 @@ struct option_strings {
 struct option {
 	const char *name; /* "grpc.listen-address", no dashes in front */
 	enum option_type type;
-	size_t offset;              /* of the value in the structure */
-	const char *placeholder;    /* "ADDRESS" in --help; NULL for booleans */
-	const char *value;          /* default, in the flag's own spelling; NULL: zero */
-	const char *help;           /* one sentence, wrapped by options_help() */
-	const char *group;          /* heading in --help; equal neighbours share one */
-	uint64_t min, max;          /* of numbers, sizes, ns: inclusive; max 0 = no bound */
+	size_t offset;           /* of the value in the structure */
+	const char *placeholder; /* "ADDRESS" in --help; NULL for booleans */
+	const char *value; /* default, in the flag's own spelling; NULL: zero (custom: untouched) */
+	const char *help;  /* one sentence, wrapped by options_help() */
+	const char *group; /* heading in --help; equal neighbours share one */
+	uint64_t min, max; /* of numbers, sizes, ns: inclusive; max 0 = no bound */
 	const char *const *choices; /* OPTION_ENUM: NULL-terminated */
 	/* OPTION_CUSTOM: 0, or -1 with a reason ("is not ...") written to `why`. */
 	int (*parse)(const char *text, void *value, char *why, size_t size);
@@ -68,9 +68,10 @@ enum options_result {
 /*
  * Fills `values` with defaults, environment (`envp`, may be NULL) and `argv[1..argc)`.
  * What is not a flag is left in order: `ret_operands` points to them (an array
- * that is the caller's to free with options_free()). Unknown variables with the
+ * that is the caller's to free with options_free()); NULL: none is allowed. Unknown variables with the
  * prefix are reported through `warn` (may be NULL), one call each.
- * On OPTIONS_ERROR `error` holds one line without a newline.
+ * On OPTIONS_ERROR `error` holds one line without a newline. Whatever the
+ * result, options_free() may follow, and releases all.
  */
 enum options_result options_parse(const struct options *options, void *values, int argc,
 				  char **argv, char **envp, struct option_strings *ret_operands,
