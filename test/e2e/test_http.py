@@ -1,0 +1,436 @@
+"""The HTTP face, row by row: what is asked, what is answered, on the wire."""
+import gzip
+import shutil
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+import exposition
+import http1
+from daemon import until
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+PROMETHEUS_2 = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+PROTOBUF_FIRST = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,"
+    "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+
+
+def ask(server, data, head=False):
+    return http1.ask(server.web_port, data, head)
+
+
+# --- negotiation ---
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "*/*",
+        "text/html",
+        PROMETHEUS_2,
+        PROMETHEUS_3,
+        PROTOBUF_FIRST,
+        "text/plain;version=9",
+        "application/openmetrics-text;q=0, */*;q=0.1",
+        "text/plain; version=\"0.0.4\" ; q=0.5",
+        "image/png",
+        ";;;,,,q=",
+        "*/*;q=1e9",
+        "*/*;q=nan",
+        "a" * 8000,
+    ],
+)
+def test_accept_never_changes_the_text_format(shared, accept):
+    headers = {} if accept is None else {"Accept": accept}
+    answer = shared.get(**headers)
+    assert answer.status == 200
+    assert answer.header("content-type") == TEXT
+    assert int(answer.header("content-length")) == len(answer.body)
+    assert accept is None or accept not in str(answer.headers)
+    exposition.parse(answer.body)
+
+
+@pytest.mark.parametrize(
+    "encoding,compressed",
+    [
+        ("gzip", True),
+        ("deflate, gzip;q=0.5", True),
+        ("gzip;q=1.000", True),
+        ("GZIP", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("br", False),
+        ("identity", False),
+        ("identity;q=0", False),
+        ("gzipped", False),
+    ],
+)
+def test_gzip_where_it_is_asked_for(shared, encoding, compressed):
+    answer = shared.get(Accept_Encoding=encoding)
+    assert answer.status == 200
+    assert answer.header("content-encoding") == ("gzip" if compressed else None)
+    body = gzip.decompress(answer.body) if compressed else answer.body
+    assert exposition.parse(body).series() == shared.scrape().series()
+    vary = [part.strip().lower() for part in (answer.header("vary") or "").split(",")]
+    assert not compressed or "accept-encoding" in vary
+
+
+def test_errors_are_not_compressed(shared):
+    answer = shared.get("/nope", Accept_Encoding="gzip")
+    assert (answer.status, answer.header("content-encoding")) == (404, None)
+
+
+# --- paths and methods ---
+
+
+def test_head_is_get_without_the_body(shared):
+    with http1.Connection(shared.web_port) as connection:
+        connection.send(http1.request("HEAD", "/metrics") + http1.request("GET", "/-/healthy"))
+        head = connection.answer(head=True)
+        assert head.status == 200
+        assert head.header("content-type") == TEXT
+        assert int(head.header("content-length")) > 1000
+        assert connection.answer().body == b"echod is Healthy.\n"  # so nothing stood in between
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_other_methods_are_405(shared, method, path):
+    answer = ask(shared, http1.request(method, path, headers=[("Content-Length", "0")]))
+    assert answer.status == 405
+    assert answer.header("allow") == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics/", "/nope", "//metrics", "/%6detrics", "/METRICS", "/metrics%00", "/../metrics", "/-/reload"]
+)
+def test_unknown_paths_are_404(shared, path):
+    answer = shared.get(path)
+    assert answer.status == 404
+    assert answer.header("content-type").startswith("text/plain")
+    assert path.encode() not in answer.body
+
+
+def test_pages(shared):
+    landing = shared.get("/")
+    assert landing.status == 200
+    assert landing.header("content-type").startswith("text/html")
+    assert b'href="/metrics"' in landing.body
+    healthy = shared.get("/-/healthy")
+    assert (healthy.status, healthy.body) == (200, b"echod is Healthy.\n")
+    assert shared.get("/-/ready").status == 200
+
+
+@pytest.mark.parametrize("target", ["/metrics?x=1", "/metrics?name%5B%5D=y&z", "http://h:2112/metrics", "HTTP://H/metrics?q"])
+def test_the_path_is_what_counts(shared, target):
+    assert shared.get(target).status == 200
+
+
+def test_options_of_everything_is_no_get(shared):
+    assert ask(shared, http1.request("OPTIONS", "*")).status in (400, 404, 405)
+
+
+# --- the protocol ---
+
+
+def test_http_1_0_without_host_is_served_and_closed(shared):
+    with http1.Connection(shared.web_port) as connection:
+        connection.send(b"GET /metrics HTTP/1.0\r\n\r\n")
+        answer = connection.answer()
+        assert answer.status == 200
+        assert answer.header("connection").lower() == "close"
+        assert connection.closed()
+
+
+def test_connection_close_is_obeyed(shared):
+    with http1.Connection(shared.web_port) as connection:
+        connection.send(http1.request("GET", "/-/healthy", headers=[("Connection", "close")]))
+        assert connection.answer().header("connection").lower() == "close"
+        assert connection.closed()
+
+
+def test_keep_alive(shared):
+    with http1.Connection(shared.web_port) as connection:
+        for _ in range(20):
+            connection.send(http1.request("GET", "/metrics"))
+            assert connection.answer().status == 200
+
+
+def test_pipelined_requests_are_answered_in_order(shared):
+    with http1.Connection(shared.web_port) as connection:
+        connection.send(
+            http1.request("GET", "/-/healthy")
+            + http1.request("GET", "/nope")
+            + http1.request("GET", "/metrics")
+            + http1.request("GET", "/-/ready")
+        )
+        assert [connection.answer().status for _ in range(4)] == [200, 404, 200, 200]
+
+
+def test_a_hundred_pipelined_scrapes(shared):
+    with http1.Connection(shared.web_port) as connection:
+        connection.send(http1.request("GET", "/metrics") * 100)
+        for _ in range(100):
+            exposition.parse(connection.answer().body)
+
+
+def test_a_request_byte_by_byte(shared):
+    with http1.Connection(shared.web_port) as connection:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in http1.request("GET", "/-/healthy"):
+            connection.send(bytes([byte]))
+        assert connection.answer().status == 200
+
+
+BAD = {
+    "no Host": b"GET / HTTP/1.1\r\n\r\n",
+    "two Hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "length and chunked": b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+    "folded header": b"GET / HTTP/1.1\r\nHost: a\r\nX: one\r\n two\r\n\r\n",
+    "blank before the colon": b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    "NUL in a value": b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+    "no method": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "unknown method": b"FROB / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "bad version": b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+    "no version": b"GET /\r\n\r\n",
+    "chunked not last": b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0",
+    "letters for a length": b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: ten\r\n\r\n",
+    "negative length": b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    "bare LF": b"GET / HTTP/1.1\nHost: a\n\n",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_requests_are_400_and_closed(shared, name):
+    with http1.Connection(shared.web_port) as connection:
+        connection.send(BAD[name])
+        answer = connection.answer()
+        assert answer is None or answer.status in (400, 405, 505), answer
+        assert connection.closed()
+    assert shared.get("/-/healthy").status == 200
+
+
+def test_too_many_header_bytes_are_431(shared):
+    answer = shared.get("/metrics", X_Long="v" * 20000)
+    assert answer.status == 431
+    many = [(f"X-{i}", "v") for i in range(500)]
+    assert ask(shared, http1.request("GET", "/metrics", headers=many)).status == 431
+
+
+def test_a_small_body_is_discarded_and_the_connection_goes_on(shared):
+    with http1.Connection(shared.web_port) as connection:
+        for _ in range(2):
+            connection.send(http1.request("GET", "/-/healthy", headers=[("Content-Length", "5")], body=b"hello"))
+            assert connection.answer().status == 200
+        connection.send(
+            http1.request("GET", "/-/healthy", headers=[("Transfer-Encoding", "chunked")], body=b"3\r\nabc\r\n0\r\n\r\n")
+        )
+        assert connection.answer().status == 200
+
+
+def test_a_large_body_is_413(shared):
+    with http1.Connection(shared.web_port) as connection:
+        connection.send(http1.request("GET", "/", headers=[("Content-Length", str(1 << 30))]))
+        assert connection.answer().status == 413
+        assert connection.closed()
+
+
+def test_upgrade_h2c_is_answered_as_http_1_1(shared):
+    answer = shared.get(
+        "/metrics", Connection="Upgrade, HTTP2-Settings", Upgrade="h2c", HTTP2_Settings="AAMAAABkAAQAoAAAAAIAAAAA"
+    )
+    assert (answer.version, answer.status) == ("HTTP/1.1", 200)
+    assert answer.header("upgrade") is None
+
+
+def test_a_closed_sending_side_still_gets_its_answer(shared):
+    with http1.Connection(shared.web_port) as connection:
+        connection.send(http1.request("GET", "/metrics"))
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert connection.answer().status == 200
+        assert connection.closed()
+
+
+# --- the gRPC port is no web server ---
+
+
+def test_http_1_1_on_the_grpc_port_gets_no_reply(serve):
+    server = serve()
+    with http1.Connection(server.grpc_port) as connection:
+        connection.send(http1.request("GET", "/metrics"))
+        assert b"HTTP/1.1" not in drain(connection.socket)
+    errors = server.scrape().samples("echod_http2_protocol_errors_total")
+    assert sum(errors.values()) == 1
+
+
+def drain(sock):
+    data = b""
+    try:
+        while piece := sock.recv(65536):
+            data += piece
+    except ConnectionResetError:
+        pass
+    return data
+
+
+@pytest.mark.parametrize("garbage", [b"\0" * 100, b"SSH-2.0-x\r\n", b"\x16\x03\x01" + b"\1" * 200, b"PRI * HTTP/2.0\r\n\r\nXX"])
+def test_garbage_on_the_grpc_port_is_closed(shared, garbage):
+    with http1.Connection(shared.grpc_port) as connection:
+        connection.send(garbage + b"\r\n" * 10)
+        drain(connection.socket)
+    assert shared.get("/-/healthy").status == 200
+
+
+# --- time and number ---
+
+
+def test_slow_readers_do_not_hold_up_the_others(serve):
+    server = serve()
+    slow = []
+    try:
+        for _ in range(100):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            sock.connect(("127.0.0.1", server.web_port))
+            sock.sendall(http1.request("GET", "/metrics") * 50)
+            slow.append(sock)
+        for _ in range(20):
+            start = time.monotonic()
+            exposition.parse(server.get().body)
+            assert time.monotonic() - start < 2
+    finally:
+        for sock in slow:
+            sock.close()
+
+
+def test_the_longest_stalled_gives_way_at_the_cap(serve):
+    server = serve("--web.max-connections=4")
+    slow = []
+    try:
+        for _ in range(4):
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            sock.connect(("127.0.0.1", server.web_port))
+            sock.sendall(http1.request("GET", "/metrics") * 50)
+            slow.append(sock)
+        time.sleep(0.5)
+        statuses = [server.get().status for _ in range(3)]
+        assert set(statuses) <= {200, 503} and 200 in statuses, statuses
+    finally:
+        for sock in slow:
+            sock.close()
+    until(lambda: server.get().status == 200, "room")
+
+
+@pytest.mark.limit(90)
+def test_a_reader_that_stops_is_closed(serve):
+    """Its response makes no progress for the write time-out, and its memory is wanted back."""
+    server = serve()
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        sock.connect(("127.0.0.1", server.web_port))
+        sock.sendall(http1.request("GET", "/metrics") * 400)
+        time.sleep(1)
+        assert server.value("echod_connections_active", listener="metrics") == 2
+        until(lambda: server.value("echod_connections_active", listener="metrics") == 1, "the stalled one's end", 40)
+
+
+@pytest.mark.limit(90)
+def test_half_a_request_is_answered_408_or_closed(serve):
+    server = serve()
+    with http1.Connection(server.web_port, timeout=40) as connection:
+        connection.send(b"GET /metrics HTTP/1.1\r\nHost: a")
+        start = time.monotonic()
+        answer = connection.answer()
+        assert answer is None or answer.status == 408
+        assert connection.closed()
+        assert 5 < time.monotonic() - start < 30
+
+
+@pytest.mark.limit(60)
+def test_a_silent_connection_on_the_grpc_port_is_closed(serve):
+    server = serve("--grpc.handshake-timeout=500ms")
+    with http1.Connection(server.grpc_port) as connection:
+        start = time.monotonic()
+        drain(connection.socket)
+        assert 0.3 < time.monotonic() - start < 5
+    until(lambda: server.value("echod_http2_handshake_timeouts_total") == 1, "the count")
+
+
+def test_a_reset_in_the_midst_of_a_response(shared):
+    for _ in range(20):
+        sock = socket.create_connection(("127.0.0.1", shared.web_port))
+        sock.sendall(http1.request("GET", "/metrics") * 10)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    assert shared.get("/-/healthy").status == 200
+
+
+# --- other people's clients ---
+
+
+def curl(*arguments):
+    return subprocess.run(["curl", "-sS", "--max-time", "10", *arguments], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("version", ["--http1.0", "--http1.1", "--http2"])
+def test_curl(shared, version):
+    url = f"http://127.0.0.1:{shared.web_port}/metrics"
+    done = curl(version, "-w", "%{stderr}%{http_code} %{content_type}", url)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.decode() == f"200 {TEXT}"
+    exposition.parse(done.stdout)
+
+
+def test_curl_compressed_and_head(shared):
+    url = f"http://127.0.0.1:{shared.web_port}/metrics"
+    exposition.parse(curl("--compressed", url).stdout)
+    assert curl("-I", url).stdout.startswith(b"HTTP/1.1 200")
+    assert curl("-X", "POST", "-d", "x", "-o", "/dev/null", "-w", "%{http_code}", url).stdout == b"405"
+
+
+def test_curl_fails_with_http2_prior_knowledge(shared):
+    assert curl("--http2-prior-knowledge", f"http://127.0.0.1:{shared.web_port}/metrics").returncode != 0
+
+
+@pytest.mark.skipif(not shutil.which("nghttp"), reason="no nghttp here")
+def test_nghttp(shared, tmp_path):
+    (tmp_path / "request").write_bytes(b"\0\0\0\0\7\x0a\5hello")
+    done = subprocess.run(
+        ["nghttp", "-v", "--no-dep", "-d", tmp_path / "request", "-H", ":method: POST", "-H", "te: trailers",
+         "-H", "content-type: application/grpc", f"http://127.0.0.1:{shared.grpc_port}/muzz.Service/Echo"],
+        capture_output=True, check=False, timeout=20,
+    )
+    text = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, text
+    assert ":status: 200" in text
+    assert "grpc-status: 0" in text
+    assert "hello" in text
+
+
+@pytest.mark.skipif(not shutil.which("h2load"), reason="no h2load here")
+def test_h2load(shared, tmp_path):
+    (tmp_path / "request").write_bytes(b"\0\0\0\0\7\x0a\5hello")
+    done = subprocess.run(
+        ["h2load", "-n", "20000", "-c", "10", "-m", "100", "-d", tmp_path / "request", "-H", "te: trailers",
+         "-H", "content-type: application/grpc", f"http://127.0.0.1:{shared.grpc_port}/muzz.Service/Echo"],
+        capture_output=True, check=False, timeout=50,
+    )
+    text = done.stdout.decode(errors="replace")
+    assert "20000 succeeded, 0 failed, 0 errored" in text, text
