@@ -27,22 +27,22 @@ typedef struct ProtobufCMessageDescriptor ProtobufCMessageDescriptor;
 
 /* Who a connection's other end is; borrowed from the connection's owner, lives as long as it. */
 struct grpc_peer {
-	uint64_t id;	      /* unique in this process */
-	const char *address;  /* text */
+	uint64_t id;         /* unique in this process */
+	const char *address; /* text */
 };
 
 enum grpc_origin {
-	GRPC_FROM_PEER,	     /* the other end's status (server: it cancelled) */
-	GRPC_FROM_HERE,	     /* this end: handler's finish, deadline, refusal, cancel */
+	GRPC_FROM_PEER,      /* the other end's status (server: it cancelled) */
+	GRPC_FROM_HERE,      /* this end: handler's finish, deadline, refusal, cancel */
 	GRPC_FROM_TRANSPORT, /* the connection was lost, or never made */
 };
 
 struct grpc_outcome {
 	enum grpc_status status;
-	struct str message;	/* decoded; borrowed until `closed` returns */
+	struct str message; /* decoded; borrowed until `closed` returns */
 	const struct metadata *trailers;
 	enum grpc_origin origin;
-	bool unprocessed;	/* the server's application never saw it */
+	bool unprocessed; /* the server's application never saw it */
 };
 
 struct grpc_call_events {
@@ -64,8 +64,8 @@ struct grpc_method {
 	const char *name;
 	enum grpc_shape shape;
 	const ProtobufCMessageDescriptor *request, *response; /* NULL: raw bytes */
-	const struct grpc_call_events *events;		      /* server side */
-	size_t state_size;				      /* of grpc_call_state(), zeroed for each call */
+	const struct grpc_call_events *events;                /* server side */
+	size_t state_size; /* of grpc_call_state(), zeroed for each call */
 	/* What the descriptor cannot say of an unpacked request (UTF-8 of a string kept as bytes). May be NULL. False: INTERNAL. */
 	bool (*valid)(const void *request);
 };
@@ -89,10 +89,12 @@ int grpc_call_add_header(struct grpc_call *call, struct str name, struct str val
 
 /* The peer's initial metadata; "-bin" values are decoded. Valid until closed. */
 const struct metadata *grpc_call_metadata(const struct grpc_call *call);
-void *grpc_call_state(struct grpc_call *call);	 /* server: state_size bytes */
-void *grpc_call_context(struct grpc_call *call); /* server: of grpc_server_add(); client: the call's `user` */
+void *grpc_call_state(struct grpc_call *call); /* server: state_size bytes */
+void *grpc_call_context(
+	struct grpc_call *call); /* server: of grpc_server_add(); client: the call's `user` */
 struct timers *grpc_call_timers(struct grpc_call *call);
-const struct grpc_peer *grpc_call_peer(const struct grpc_call *call); /* client: NULL before the call has a connection */
+const struct grpc_peer *grpc_call_peer(
+	const struct grpc_call *call); /* client: NULL before the call has a connection */
 const struct grpc_method *grpc_call_method(const struct grpc_call *call);
 /* When the call began, on the timers' clock: its HEADERS were in (server); grpc_channel_call() (client). */
 int64_t grpc_call_started_ns(const struct grpc_call *call);

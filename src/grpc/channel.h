@@ -27,13 +27,13 @@ struct grpc_channel_options {
 	const struct http2_limits *http2;
 	const struct http2_meters *meters; /* may be NULL */
 	struct timers *timers;
-	const char *authority;		  /* borrowed */
-	const char *user_agent;		  /* borrowed */
-	size_t max_message_bytes;	  /* received; 0: 4 MiB */
+	const char *authority;    /* borrowed */
+	const char *user_agent;   /* borrowed */
+	size_t max_message_bytes; /* received; 0: 4 MiB */
 };
 
 struct grpc_call_options {
-	int64_t timeout_ns;		  /* 0: none; counted from grpc_channel_call(), connecting and queueing included */
+	int64_t timeout_ns; /* 0: none; counted from grpc_channel_call(), connecting and queueing included */
 	const struct metadata_entry *metadata; /* a chain; copied; "-bin" values raw */
 };
 
@@ -52,8 +52,10 @@ void grpc_channel_connect_failed(struct grpc_channel *channel, int err, struct s
  * the request with grpc_call_send() and grpc_call_half_close(), both at once if
  * you like. NULL: no memory. Failures arrive by `closed`.
  */
-struct grpc_call *grpc_channel_call(struct grpc_channel *channel, const struct grpc_service *service,
-				    const struct grpc_method *method, const struct grpc_call_events *events,
+struct grpc_call *grpc_channel_call(struct grpc_channel *channel,
+				    const struct grpc_service *service,
+				    const struct grpc_method *method,
+				    const struct grpc_call_events *events,
 				    const struct grpc_call_options *options, void *user);
 
 /* Closes the connection once its calls have ended; waiting calls end UNAVAILABLE. */

@@ -20,21 +20,30 @@ struct grpc_server_limits {
 	struct http2_limits http2;
 	size_t max_message_bytes;  /* one received message; 4 MiB */
 	size_t max_buffered_bytes; /* gathered messages of all calls; 256 MiB */
-	size_t max_free_calls;	   /* kept for reuse; 1024 */
+	size_t max_free_calls;     /* kept for reuse; 1024 */
 };
 extern const struct grpc_server_limits grpc_server_default_limits;
 
-/* Requests that resolved to no method. */
-#define GRPC_REFUSALS(X)                                                       \
-	X(400) /* malformed request */                                         \
-	X(405) /* not POST */                                                  \
-	X(415) /* not a gRPC content-type */                                   \
-	X(431) /* header list over the limit */                                \
-	X(200) /* gRPC, but an unknown service or method: UNIMPLEMENTED */
+/*
+ * Requests that resolved to no method, by the HTTP status of the answer. 200: a
+ * gRPC status in Trailers-Only (malformed or unknown method, a header list over
+ * the limit, a scheme that is none).
+ */
+#define GRPC_REFUSALS(X) \
+	X(200)           \
+	X(405)           \
+	X(415)
+
+enum grpc_refusal {
+#define X(status) GRPC_REFUSED_##status,
+	GRPC_REFUSALS(X)
+#undef X
+		GRPC_REFUSAL_COUNT
+};
 
 struct grpc_server_meters {
 	const struct http2_meters *http2;
-	struct counter *refused[5]; /* in the order of GRPC_REFUSALS */
+	struct counter *refused[GRPC_REFUSAL_COUNT];
 	struct counter *deadlines_exceeded;
 	struct gauge *buffered_bytes;
 };
@@ -47,10 +56,11 @@ struct grpc_server_meters {
 struct grpc_method_meters {
 	struct counter *started;
 	struct gauge *in_flight;
-	struct counter *handled_ok, *handled_failed;	     /* total, successful_requests / failed_requests */
-	struct counter *calls_ok, *calls_failed;	     /* grpc_calls_total{status} */
-	struct histogram *latency;			     /* seconds; every ended call */
-	struct counter *by_status[GRPC_STATUS_COUNT];	     /* may be NULL */
+	struct counter *handled_ok,
+		*handled_failed;                 /* total, successful_requests / failed_requests */
+	struct counter *calls_ok, *calls_failed; /* grpc_calls_total{status} */
+	struct histogram *latency;               /* seconds; every ended call */
+	struct counter *by_status[GRPC_STATUS_COUNT]; /* may be NULL */
 };
 
 struct grpc_server_options {

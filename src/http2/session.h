@@ -28,31 +28,34 @@ struct http2_session;
 struct http2_stream;
 
 /* RFC 9113 section 7. */
-#define HTTP2_ERRORS(X)                                                        \
-	X(NO_ERROR, 0x0)                                                       \
-	X(PROTOCOL_ERROR, 0x1)                                                 \
-	X(INTERNAL_ERROR, 0x2)                                                 \
-	X(FLOW_CONTROL_ERROR, 0x3)                                             \
-	X(SETTINGS_TIMEOUT, 0x4)                                               \
-	X(STREAM_CLOSED, 0x5)                                                  \
-	X(FRAME_SIZE_ERROR, 0x6)                                               \
-	X(REFUSED_STREAM, 0x7)                                                 \
-	X(CANCEL, 0x8)                                                         \
-	X(COMPRESSION_ERROR, 0x9)                                              \
-	X(CONNECT_ERROR, 0xa)                                                  \
-	X(ENHANCE_YOUR_CALM, 0xb)                                              \
-	X(INADEQUATE_SECURITY, 0xc)                                            \
+#define HTTP2_ERRORS(X)             \
+	X(NO_ERROR, 0x0)            \
+	X(PROTOCOL_ERROR, 0x1)      \
+	X(INTERNAL_ERROR, 0x2)      \
+	X(FLOW_CONTROL_ERROR, 0x3)  \
+	X(SETTINGS_TIMEOUT, 0x4)    \
+	X(STREAM_CLOSED, 0x5)       \
+	X(FRAME_SIZE_ERROR, 0x6)    \
+	X(REFUSED_STREAM, 0x7)      \
+	X(CANCEL, 0x8)              \
+	X(COMPRESSION_ERROR, 0x9)   \
+	X(CONNECT_ERROR, 0xa)       \
+	X(ENHANCE_YOUR_CALM, 0xb)   \
+	X(INADEQUATE_SECURITY, 0xc) \
 	X(HTTP_1_1_REQUIRED, 0xd)
 
 enum http2_error {
 #define X(name, code) HTTP2_##name = code,
 	HTTP2_ERRORS(X)
 #undef X
-	HTTP2_ERROR_COUNT, /* also the index of "other" in tables by code */
+		HTTP2_ERROR_COUNT, /* also the index of "other" in tables by code */
 };
 
 /* "CANCEL"; "other" for a code that RFC 9113 does not know. */
 const char *http2_error_name(uint32_t code);
+
+/* Of nghttp2, the one that runs: "1.52.0". */
+const char *http2_library_version(void);
 
 /* A header field to send. `name` is lower-case. Both are copied unless `borrow`: then they must outlive the session. */
 struct http2_field {
@@ -69,7 +72,7 @@ struct http2_session_events {
 	void (*ready)(void *user);
 	/* The peer takes no new streams; those above last_id close with unprocessed() true. */
 	void (*goaway)(void *user, uint32_t last_id, uint32_t code, struct str debug);
-	/* Client: the number of streams that may be opened has grown from none (one closed, or SETTINGS). May be NULL. */
+	/* Client: http2_session_room() may have changed (a stream closed, or SETTINGS came). Deferred like `closed`. May be NULL. */
 	void (*room)(void *user);
 	/* Last: the engine dies after it; every stream has had its `closed`. */
 	void (*closed)(void *user, int err);
@@ -79,7 +82,8 @@ struct http2_stream_events {
 	/* A field of the current block, pseudo-headers included; borrowed until return. */
 	void (*header)(struct http2_stream *stream, struct str name, struct str value);
 	/* A whole block. `end_stream`: `ended` follows at once. `too_large`: fields beyond the header list limit were left out. */
-	void (*headers_done)(struct http2_stream *stream, enum http2_block kind, bool end_stream, bool too_large);
+	void (*headers_done)(struct http2_stream *stream, enum http2_block kind, bool end_stream,
+			     bool too_large);
 	/* Borrowed until return; give credit with http2_stream_consume(). */
 	void (*data)(struct http2_stream *stream, const uint8_t *bytes, size_t n);
 	/* The peer's END_STREAM. */
@@ -96,10 +100,10 @@ struct http2_stream_events {
 /* Who closed a stream; see http2_stream.origin. */
 enum http2_origin {
 	HTTP2_CLOSED_REGULARLY, /* both sides ended */
-	HTTP2_CLOSED_BY_PEER,	/* RST_STREAM received */
-	HTTP2_CLOSED_HERE,	/* RST_STREAM sent */
+	HTTP2_CLOSED_BY_PEER,   /* RST_STREAM received */
+	HTTP2_CLOSED_HERE,      /* RST_STREAM sent */
 	HTTP2_CLOSED_TRANSPORT, /* the connection went away */
-	HTTP2_CLOSED_GOAWAY,	/* above the last id of the peer's GOAWAY: never processed */
+	HTTP2_CLOSED_GOAWAY,    /* above the last id of the peer's GOAWAY: never processed */
 };
 
 /* Embedded in the upper layer's call. All fields are the session's; read through the functions below. */
@@ -107,35 +111,36 @@ struct http2_stream {
 	const struct http2_stream_events *events;
 	struct http2_session *session; /* NULL before submission and after closed */
 	int32_t id;
-	struct list node;	/* in the session's list of open, or of closed streams */
-	struct buffer out;	/* body bytes that wait for production */
+	struct list node;     /* in the session's list of open, or of closed streams */
+	struct list writable; /* in the list of those that await `writable` */
+	struct buffer out;    /* body bytes that wait for production */
 	uint32_t close_code;
-	uint8_t origin;		/* enum http2_origin */
-	bool submitted;		/* our header block is in nghttp2's hands */
-	bool finishing;		/* no more will be written: END_STREAM after `out` */
-	bool deferred;		/* the data source waits for more */
+	uint8_t origin; /* enum http2_origin */
+	uint8_t block;  /* enum http2_block of the header block in progress */
+	bool submitted; /* our header block is in nghttp2's hands */
+	bool finishing; /* no more will be written: END_STREAM after `out` */
+	bool deferred;  /* the data source waits for more */
 	bool above_high_water;
-	bool peer_ended;
-	bool local_ended;	/* our END_STREAM was produced */
-	bool detached;		/* nghttp2 knows it no more */
-	bool reset;		/* an RST_STREAM of ours is queued */
-	bool late;		/* early end: RST_STREAM(NO_ERROR) follows the trailers */
-	bool too_large;
-	size_t header_bytes;	/* RFC 9113 10.5.1: name + value + 32 each, of the current block */
-	struct http2_field *trailers;
+	bool unsent;         /* client: its request never left */
+	bool peer_ended;     /* END_STREAM came */
+	bool local_ended;    /* our END_STREAM was produced */
+	bool too_large;      /* fields of the block in progress were left out */
+	size_t header_bytes; /* RFC 9113 10.5.1: name + value + 32 each, of the current block */
+	/* Sent after `out`. One block of memory for what had to be copied. */
+	struct http2_field own_trailers[2], *trailers;
 	size_t n_trailers;
-	size_t unconsumed;	/* received, not yet credited */
+	void *trailers_memory;
 };
 
 struct http2_limits {
-	uint32_t max_concurrent_streams;  /* advertised; 100 */
-	uint32_t stream_window;		  /* 256 KiB */
-	uint32_t connection_window;	  /* 1 MiB */
-	size_t max_header_list_bytes;	  /* advertised and enforced; 16 KiB */
-	size_t stream_high_water;	  /* send queue of one stream: http2_stream_write() says 1 above it. 64 KiB */
-	size_t stream_low_water;	  /* 16 KiB */
-	int64_t handshake_timeout_ns;	  /* preface and SETTINGS; 10 s */
-	int64_t drain_ping_timeout_ns;	  /* until the second GOAWAY where the PING is not answered; 5 s */
+	uint32_t max_concurrent_streams; /* advertised; 100 */
+	uint32_t stream_window;          /* 256 KiB */
+	uint32_t connection_window;      /* 1 MiB */
+	size_t max_header_list_bytes;    /* advertised and enforced; 16 KiB */
+	size_t stream_high_water; /* send queue of one stream: http2_stream_write() says 1 above it. 64 KiB */
+	size_t stream_low_water;      /* 16 KiB */
+	int64_t handshake_timeout_ns; /* preface and SETTINGS; 10 s */
+	int64_t drain_ping_timeout_ns; /* until the second GOAWAY where the PING is not answered; 5 s */
 };
 extern const struct http2_limits http2_default_limits;
 
@@ -143,7 +148,8 @@ struct http2_meters { /* each may be NULL; one set serves many sessions */
 	struct gauge *streams_active;
 	struct counter *streams_opened;
 	struct counter *goaway_sent[HTTP2_ERROR_COUNT + 1], *goaway_received[HTTP2_ERROR_COUNT + 1];
-	struct counter *rst_stream_sent[HTTP2_ERROR_COUNT + 1], *rst_stream_received[HTTP2_ERROR_COUNT + 1];
+	struct counter *rst_stream_sent[HTTP2_ERROR_COUNT + 1],
+		*rst_stream_received[HTTP2_ERROR_COUNT + 1];
 	struct counter *protocol_errors[HTTP2_ERROR_COUNT + 1];
 	struct counter *pings_received;
 	struct counter *handshake_timeouts;
@@ -152,8 +158,8 @@ struct http2_meters { /* each may be NULL; one set serves many sessions */
 
 struct http2_options {
 	bool server;
-	const struct http2_limits *limits;   /* borrowed */
-	const struct http2_meters *meters;   /* borrowed */
+	const struct http2_limits *limits; /* borrowed */
+	const struct http2_meters *meters; /* borrowed */
 	struct timers *timers;
 };
 
@@ -165,6 +171,9 @@ struct engine *http2_session_engine(struct http2_session *session);
 /* Client: how many more streams may be opened now; 0 also once GOAWAY came or went. */
 size_t http2_session_room(const struct http2_session *session);
 
+/* The peer's SETTINGS_MAX_HEADER_LIST_SIZE: what it wants no header block to exceed; UINT32_MAX where it set none. */
+uint32_t http2_session_peer_max_header_list(const struct http2_session *session);
+
 /* Before a stream is used, and before it is used again. `out` keeps its memory. */
 void http2_stream_init(struct http2_stream *stream, const struct http2_stream_events *events);
 
@@ -172,7 +181,8 @@ void http2_stream_init(struct http2_stream *stream, const struct http2_stream_ev
 int http2_stream_request(struct http2_session *session, struct http2_stream *stream,
 			 const struct http2_field *fields, size_t n);
 /* Server: the response's headers. `end`: nothing follows. 0 or negative errno. */
-int http2_stream_respond(struct http2_stream *stream, const struct http2_field *fields, size_t n, bool end);
+int http2_stream_respond(struct http2_stream *stream, const struct http2_field *fields, size_t n,
+			 bool end);
 
 /* The queue to append to directly; follow with http2_stream_wrote(). */
 static inline struct buffer *http2_stream_out(struct http2_stream *stream)

@@ -1,0 +1,16 @@
+/* One connection of a server or a channel, for the files of grpc/ only. */
+#pragma once
+
+#include "base/list.h"
+#include "grpc/call.h"
+#include "http2/session.h"
+
+struct grpc_connection {
+	struct http2_session *session;
+	const struct grpc_peer *peer;
+	struct grpc_server *server; /* one of the two */
+	struct grpc_channel *channel;
+	struct list node; /* channel: its connections */
+	bool ready;       /* channel: the peer's SETTINGS are in */
+	char id_text[17]; /* server: the peer's id, 16 hex digits */
+};

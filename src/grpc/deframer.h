@@ -1,0 +1,49 @@
+/*
+ * Length-Prefixed-Message of PROTOCOL-HTTP2, out of DATA whose boundaries mean
+ * nothing. A message that lies whole in one chunk is handed on in place; any
+ * other is gathered, in memory that grows with what has arrived and never with
+ * what a prefix promises.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/util.h"
+#include "grpc/wire.h"
+
+struct deframer {
+	struct buffer gathered;
+	uint32_t length; /* of the message in progress, once its prefix is whole */
+	uint8_t prefix[GRPC_PREFIX_BYTES];
+	uint8_t prefix_len;
+};
+
+enum deframer_result {
+	DEFRAMER_MORE,    /* the input is used up */
+	DEFRAMER_MESSAGE, /* one message; call again with the rest */
+	DEFRAMER_FLAG,    /* the prefix says compressed, or has an unknown flag */
+	DEFRAMER_LENGTH,  /* longer than `max` */
+	DEFRAMER_MEMORY,
+};
+
+/*
+ * Moves `input` forward. A message is borrowed: from the input or from the
+ * deframer, until the next call. After an error the deframer is of no more use
+ * but for deframer_free().
+ */
+enum deframer_result deframer_next(struct deframer *deframer, struct bytes *input, size_t max,
+				   struct bytes *ret_message);
+
+/* Between two messages: the input may end here. */
+static inline bool deframer_idle(const struct deframer *deframer)
+{
+	return deframer->prefix_len == 0;
+}
+
+static inline void deframer_free(struct deframer *deframer)
+{
+	buffer_free(&deframer->gathered);
+	deframer->prefix_len = 0;
+}

@@ -1,0 +1,410 @@
+/*
+ * The happy path: the host gives bytes to receive(), nghttp2 turns them into
+ * callbacks (events.c), those into upcalls, and the layer above submits its
+ * answers (stream.c) to nghttp2's queues. produce() drains the queues.
+ *
+ *	HANDSHAKE --SETTINGS--> RUNNING --drain--> DRAINING --PING ack--> DRAINED
+ *	    |                                         ^   |                  |
+ *	    +-----------------drain-------------------+   +--- 5 s --------->+
+ *
+ * What can fail: a peer that speaks no HTTP/2 (it gets no byte), one that breaks
+ * the protocol (nghttp2 queues a GOAWAY, and the session finishes), one that
+ * stays silent (the deadline), and memory (fatal for the connection).
+ */
+#include "http2/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "http2/session_p.h"
+
+/* How long a draining server waits for the preface of a peer that has sent nothing yet. */
+#define DRAIN_SILENT_NS NS_PER_S
+
+/*
+ * nghttp2's own limit on RST_STREAM frames of a peer. Its default (1000, then
+ * 33/s) ends healthy connections of clients that cancel much.
+ */
+#define RESET_BURST 20000
+#define RESET_RATE  2000
+
+/* The connection preface of RFC 9113 3.4. */
+#define PREFACE_BYTES 24
+
+const struct http2_limits http2_default_limits = {
+	.max_concurrent_streams = 100,
+	.stream_window = 256 * KIB,
+	.connection_window = MIB,
+	.max_header_list_bytes = 16 * KIB,
+	.stream_high_water = 64 * KIB,
+	.stream_low_water = 16 * KIB,
+	.handshake_timeout_ns = 10 * NS_PER_S,
+	.drain_ping_timeout_ns = 5 * NS_PER_S,
+};
+
+static const uint8_t drain_ping[8] = { 'd', 'r', 'a', 'i', 'n', 'i', 'n', 'g' };
+
+const char *http2_error_name(uint32_t code)
+{
+	static const char *const names[] = {
+#define X(name, number) [number] = #name,
+		HTTP2_ERRORS(X)
+#undef X
+	};
+
+	return code < ARRAY_SIZE(names) ? names[code] : "other";
+}
+
+static void terminate(struct http2_session *session, uint32_t code)
+{
+	(void)nghttp2_session_terminate_session(session->nghttp2, code);
+	session->phase = HTTP2_DRAINED;
+	timer_stop(session->timers, &session->deadline);
+}
+
+void http2_session_final_goaway(struct http2_session *session)
+{
+	int32_t last = nghttp2_session_get_last_proc_stream_id(session->nghttp2);
+
+	timer_stop(session->timers, &session->deadline);
+	session->phase = HTTP2_DRAINED;
+	(void)nghttp2_submit_goaway(session->nghttp2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR,
+				    NULL, 0);
+	http2_session_wake(session);
+}
+
+static void on_deadline(struct timer *timer)
+{
+	struct http2_session *session = container_of(timer, struct http2_session, deadline);
+
+	if (session->phase == HTTP2_DRAINING && session->settings_seen) {
+		http2_session_final_goaway(session);
+		return;
+	}
+	if (session->phase == HTTP2_HANDSHAKE) {
+		http2_count(session->meters->handshake_timeouts);
+	}
+	session->mute = true;
+	http2_session_wake(session);
+}
+
+/* Upcalls that had to wait until no function of the receiver's was on the stack. */
+static void deliver(struct http2_session *session)
+{
+	struct list *node;
+
+	while ((node = list_pop(&session->closed))) {
+		struct http2_stream *stream = container_of(node, struct http2_stream, node);
+
+		stream->session = NULL;
+		stream->events->closed(stream, stream->close_code);
+	}
+	while ((node = list_pop(&session->writable))) {
+		struct http2_stream *stream = container_of(node, struct http2_stream, writable);
+
+		stream->events->writable(stream);
+	}
+	if (session->room_changed && session->events->room) {
+		session->room_changed = false;
+		session->events->room(session->user);
+	}
+}
+
+static ssize_t receive(struct engine *engine, const uint8_t *bytes, size_t n)
+{
+	struct http2_session *session = http2_session_of(engine);
+	ssize_t taken;
+
+	if (session->mute) {
+		return -EPROTO;
+	}
+	session->busy = true;
+#ifdef HAVE_NGHTTP2_SESSION_MEM_RECV2
+	taken = nghttp2_session_mem_recv2(session->nghttp2, bytes, n);
+#else
+	taken = nghttp2_session_mem_recv(session->nghttp2, bytes, n);
+#endif
+	session->busy = false;
+	if (taken < 0) {
+		if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
+			http2_count(session->meters->protocol_errors[HTTP2_PROTOCOL_ERROR]);
+			session->mute = true;
+		}
+		return taken == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
+	}
+	session->preface_left -= (uint8_t)MIN((size_t)session->preface_left, n);
+	/* nghttp2 takes all, except after its own GOAWAY, when the rest means nothing. */
+	return (ssize_t)n;
+}
+
+static void end_of_input(struct engine *engine)
+{
+	struct http2_session *session = http2_session_of(engine);
+
+	/*
+	 * A peer that half-closes its connection can neither acknowledge nor give
+	 * window any more: its calls are given up (docs/ARCHITECTURE.md).
+	 */
+	session->mute = true;
+}
+
+static int produce(struct engine *engine, struct buffer *out, size_t room)
+{
+	struct http2_session *session = http2_session_of(engine);
+	int rv = 0;
+
+	session->busy = true;
+	deliver(session);
+	/* A server speaks once it has heard the whole preface. */
+	while (!session->mute && session->preface_left == 0) {
+		const uint8_t *bytes;
+		ssize_t n;
+
+		if (buffer_len(out) >= room) {
+			rv = nghttp2_session_want_write(session->nghttp2) ? 1 : 0;
+			break;
+		}
+#ifdef HAVE_NGHTTP2_SESSION_MEM_RECV2
+		n = nghttp2_session_mem_send2(session->nghttp2, &bytes);
+#else
+		n = nghttp2_session_mem_send(session->nghttp2, &bytes);
+#endif
+		if (n > 0 && buffer_append(out, bytes, (size_t)n) == 0) {
+			continue;
+		}
+		if (n != 0) {
+			rv = -ENOMEM;
+			break;
+		}
+		if (list_empty(&session->closed) && list_empty(&session->writable)) {
+			break;
+		}
+		deliver(session); /* and what that submitted */
+	}
+	deliver(session);
+	session->busy = false;
+	return rv;
+}
+
+static bool finished(const struct engine *engine)
+{
+	const struct http2_session *session =
+		container_of(engine, const struct http2_session, engine);
+
+	if (session->mute) {
+		return true;
+	}
+	if (nghttp2_session_want_write(session->nghttp2) || !list_empty(&session->closed)) {
+		return false;
+	}
+	if (session->n_open > 0) {
+		/* After a GOAWAY for an error nghttp2 reads no more. */
+		return !nghttp2_session_want_read(session->nghttp2);
+	}
+	return session->phase == HTTP2_DRAINED || session->goaway_received ||
+	       (session->phase != HTTP2_DRAINING && !nghttp2_session_want_read(session->nghttp2));
+}
+
+/* RFC 9113 6.8: first GOAWAY with the highest id and a PING; the final one when that was answered. */
+static void drain_gracefully(struct http2_session *session)
+{
+	bool silent = !session->settings_seen;
+
+	if (session->phase >= HTTP2_DRAINING) {
+		return;
+	}
+	session->phase = HTTP2_DRAINING;
+	if (!session->server) {
+		http2_session_final_goaway(session);
+		return;
+	}
+	(void)nghttp2_submit_shutdown_notice(session->nghttp2);
+	(void)nghttp2_submit_ping(session->nghttp2, NGHTTP2_FLAG_NONE, drain_ping);
+	timer_start(session->timers, &session->deadline,
+		    silent ? DRAIN_SILENT_NS : session->limits->drain_ping_timeout_ns);
+}
+
+static void drain(struct engine *engine, enum engine_drain how)
+{
+	struct http2_session *session = http2_session_of(engine);
+
+	assert(!session->busy);
+	if (how == ENGINE_DRAIN_GRACEFUL) {
+		drain_gracefully(session);
+	} else if (session->preface_left > 0) {
+		session->mute = true;
+	} else {
+		terminate(session, NGHTTP2_NO_ERROR);
+	}
+	http2_session_wake(session);
+}
+
+static void release(struct engine *engine, int err)
+{
+	struct http2_session *session = http2_session_of(engine);
+
+	session->busy = true;
+	session->mute = true;
+	timer_stop(session->timers, &session->deadline);
+	while (!list_empty(&session->open)) {
+		struct http2_stream *stream =
+			container_of(session->open.next, struct http2_stream, node);
+
+		stream->origin = HTTP2_CLOSED_TRANSPORT;
+		http2_stream_detach(stream, HTTP2_CANCEL);
+	}
+	deliver(session);
+	nghttp2_session_del(session->nghttp2);
+	session->events->closed(session->user, err);
+	free(session);
+}
+
+static const struct engine_ops ops = {
+	.receive = receive,
+	.end_of_input = end_of_input,
+	.produce = produce,
+	.finished = finished,
+	.drain = drain,
+	.release = release,
+};
+
+/*
+ * nghttp2 allocates through these, so that whoever replaces the allocator of
+ * this library (the tests, which make each allocation fail) replaces that of
+ * nghttp2 too.
+ */
+static void *memory_malloc(size_t size, void *user)
+{
+	(void)user;
+	return malloc(size);
+}
+
+static void memory_free(void *pointer, void *user)
+{
+	(void)user;
+	free(pointer);
+}
+
+static void *memory_calloc(size_t n, size_t size, void *user)
+{
+	(void)user;
+	return calloc(n, size);
+}
+
+static void *memory_realloc(void *pointer, size_t size, void *user)
+{
+	(void)user;
+	return realloc(pointer, size);
+}
+
+static int nghttp2_new(struct http2_session *session)
+{
+	nghttp2_mem memory = { NULL, memory_malloc, memory_free, memory_calloc, memory_realloc };
+	nghttp2_session_callbacks *callbacks = NULL;
+	nghttp2_option *option = NULL;
+	int rv = http2_callbacks_new(&callbacks);
+
+	if (rv == 0) {
+		rv = nghttp2_option_new(&option);
+	}
+	if (rv == 0) {
+		nghttp2_option_set_no_auto_window_update(option, 1);
+		nghttp2_option_set_no_closed_streams(option, 1);
+#ifdef HAVE_NGHTTP2_OPTION_SET_STREAM_RESET_RATE_LIMIT
+		nghttp2_option_set_stream_reset_rate_limit(option, RESET_BURST, RESET_RATE);
+#endif
+		rv = session->server ? nghttp2_session_server_new3(&session->nghttp2, callbacks,
+								   session, option, &memory)
+				     : nghttp2_session_client_new3(&session->nghttp2, callbacks,
+								   session, option, &memory);
+	}
+	nghttp2_option_del(option);
+	nghttp2_session_callbacks_del(callbacks);
+	return rv == 0 ? 0 : -ENOMEM;
+}
+
+static int submit_settings(struct http2_session *session)
+{
+	const struct http2_limits *limits = session->limits;
+	const nghttp2_settings_entry settings[] = {
+		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->max_concurrent_streams },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits->stream_window },
+		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)limits->max_header_list_bytes },
+		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },
+	};
+	/* A server sends no ENABLE_PUSH; a client's streams are none of the server's making. */
+	const nghttp2_settings_entry *first = session->server ? settings : settings + 1;
+	int rv = nghttp2_submit_settings(session->nghttp2, NGHTTP2_FLAG_NONE, first, 3);
+
+	if (rv == 0) {
+		rv = nghttp2_session_set_local_window_size(session->nghttp2, NGHTTP2_FLAG_NONE, 0,
+							   (int32_t)limits->connection_window);
+	}
+	return rv == 0 ? 0 : -ENOMEM;
+}
+
+struct http2_session *http2_session_new(const struct http2_options *options,
+					const struct http2_session_events *events, void *user)
+{
+	static const struct http2_meters none;
+	struct http2_session *session = calloc(1, sizeof(*session));
+
+	if (!session) {
+		return NULL;
+	}
+	session->engine.ops = &ops;
+	session->events = events;
+	session->user = user;
+	session->server = options->server;
+	session->limits = options->limits ? options->limits : &http2_default_limits;
+	session->meters = options->meters ? options->meters : &none;
+	session->timers = options->timers;
+	session->preface_left = options->server ? PREFACE_BYTES : 0;
+	list_init(&session->open);
+	list_init(&session->closed);
+	list_init(&session->writable);
+	timer_init(&session->deadline, on_deadline);
+	if (nghttp2_new(session) < 0) {
+		goto no_session;
+	}
+	if (submit_settings(session) < 0) {
+		goto no_settings;
+	}
+	timer_start(session->timers, &session->deadline, session->limits->handshake_timeout_ns);
+	return session;
+
+no_settings:
+	nghttp2_session_del(session->nghttp2);
+no_session:
+	free(session);
+	return NULL;
+}
+
+struct engine *http2_session_engine(struct http2_session *session)
+{
+	return &session->engine;
+}
+
+size_t http2_session_room(const struct http2_session *session)
+{
+	uint32_t max = nghttp2_session_get_remote_settings(session->nghttp2,
+							   NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+
+	if (session->mute || session->phase >= HTTP2_DRAINING || session->goaway_received ||
+	    !nghttp2_session_check_request_allowed(session->nghttp2)) {
+		return 0;
+	}
+	return max > session->n_open ? max - session->n_open : 0;
+}
+
+uint32_t http2_session_peer_max_header_list(const struct http2_session *session)
+{
+	return nghttp2_session_get_remote_settings(session->nghttp2,
+						   NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+}
+
+const char *http2_library_version(void)
+{
+	return nghttp2_version(0)->version_str;
+}

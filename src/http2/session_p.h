@@ -1,0 +1,86 @@
+/* The layout of a session, for the files of http2/ only. */
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include "http2/session.h"
+
+/* Which step of its life the session's one deadline watches. */
+enum http2_phase {
+	HTTP2_HANDSHAKE, /* until the peer's preface and SETTINGS: handshake_timeout_ns */
+	HTTP2_RUNNING,   /* no deadline */
+	HTTP2_DRAINING,  /* first GOAWAY and PING went out: drain_ping_timeout_ns */
+	HTTP2_DRAINED,   /* the final GOAWAY is queued: no deadline */
+};
+
+struct http2_session {
+	struct engine engine; /* first */
+	nghttp2_session *nghttp2;
+	const struct http2_session_events *events;
+	void *user;
+	const struct http2_limits *limits;
+	const struct http2_meters *meters;
+	struct timers *timers;
+	struct timer deadline;
+	struct list open;             /* streams that nghttp2 knows */
+	struct list closed;           /* streams whose `closed` is due */
+	struct list writable;         /* streams whose `writable` is due */
+	struct http2_stream *current; /* of the header block in progress */
+	size_t n_open;
+	uint32_t peer_last_id; /* of the peer's GOAWAY */
+	uint8_t phase;         /* enum http2_phase */
+	uint8_t preface_left;  /* server: bytes of the connection preface still to come */
+	bool server;
+	bool busy; /* inside receive or produce: no need to wake the host */
+	bool settings_seen;
+	bool goaway_received;
+	bool room_changed; /* a stream closed, or SETTINGS came: `room` is due */
+	bool mute;         /* the peer speaks no HTTP/2: it gets no byte more */
+};
+
+static inline struct http2_session *http2_session_of(struct engine *engine)
+{
+	return container_of(engine, struct http2_session, engine);
+}
+
+static inline void http2_session_wake(struct http2_session *session)
+{
+	if (!session->busy) {
+		engine_wake(&session->engine);
+	}
+}
+
+static inline void http2_count(struct counter *counter)
+{
+	if (counter) {
+		counter_increment(counter);
+	}
+}
+
+static inline size_t http2_error_index(uint32_t code)
+{
+	return MIN(code, HTTP2_ERROR_COUNT);
+}
+
+/* events.c: nghttp2's callbacks. 0 or -ENOMEM. */
+int http2_callbacks_new(nghttp2_session_callbacks **ret);
+
+/* session.c: the second GOAWAY; new streams are ignored from here. */
+void http2_session_final_goaway(struct http2_session *session);
+
+/*
+ * nghttp2 had no memory for something that it must not forget (an RST_STREAM
+ * whose stream is gone here already): the connection ends without another byte.
+ */
+static inline void http2_session_fail(struct http2_session *session)
+{
+	session->mute = true;
+	http2_session_wake(session);
+}
+
+/* stream.c: nghttp2's source of a stream's body. */
+ssize_t http2_stream_read(nghttp2_session *nghttp2, int32_t id, uint8_t *out, size_t room,
+			  uint32_t *flags, nghttp2_data_source *source, void *user);
+/* stream.c: enters an open stream in the session's books; leaves them, and `closed` is due. */
+void http2_stream_attach(struct http2_session *session, struct http2_stream *stream, int32_t id);
+void http2_stream_detach(struct http2_stream *stream, uint32_t code);

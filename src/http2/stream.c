@@ -1,0 +1,303 @@
+/*
+ * Streams: what the layer above submits, and nghttp2's source of their bodies.
+ *
+ * The happy path of a response: respond() gives nghttp2 the header block and a
+ * data source; the body waits in `out`; finish() keeps the trailers. While
+ * producing, nghttp2 reads the source; where `out` is empty and the stream is
+ * finishing, the trailers are submitted from within the read, and END_STREAM is
+ * theirs.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "http2/session_p.h"
+
+/* Fields of a block that are handed over without an allocation of ours. */
+#define FIELDS_ON_STACK 32
+
+/* Capacity of `out` that a stream keeps for its next use. */
+#define OUT_KEEP_BYTES 512
+
+void http2_stream_init(struct http2_stream *stream, const struct http2_stream_events *events)
+{
+	struct buffer out = stream->out;
+
+	buffer_trim(&out, OUT_KEEP_BYTES);
+	*stream = (struct http2_stream){ .events = events, .out = out };
+	list_init(&stream->node);
+	list_init(&stream->writable);
+}
+
+void http2_stream_attach(struct http2_session *session, struct http2_stream *stream, int32_t id)
+{
+	stream->session = session;
+	stream->id = id;
+	list_append(&session->open, &stream->node);
+	session->n_open++;
+	http2_count(session->meters->streams_opened);
+	if (session->meters->streams_active) {
+		gauge_add(session->meters->streams_active, 1);
+	}
+}
+
+static void forget_trailers(struct http2_stream *stream)
+{
+	free(stream->trailers_memory);
+	stream->trailers_memory = NULL;
+	stream->trailers = NULL;
+	stream->n_trailers = 0;
+}
+
+void http2_stream_detach(struct http2_stream *stream, uint32_t code)
+{
+	struct http2_session *session = stream->session;
+
+	if (session->current == stream) {
+		session->current = NULL;
+	}
+	stream->close_code = code;
+	stream->id = 0;
+	forget_trailers(stream);
+	buffer_clear(&stream->out);
+	list_remove(&stream->writable);
+	list_remove(&stream->node);
+	list_append(&session->closed, &stream->node);
+	session->n_open--;
+	session->room_changed = true;
+	if (session->meters->streams_active) {
+		gauge_add(session->meters->streams_active, -1);
+	}
+}
+
+bool http2_stream_open(const struct http2_stream *stream)
+{
+	return stream->session && stream->id != 0;
+}
+
+/* nghttp2's form of `fields`: in `stack`, or in memory that is the caller's to free. */
+static nghttp2_nv *convert(const struct http2_field *fields, size_t n, nghttp2_nv *stack)
+{
+	nghttp2_nv *nv = n <= FIELDS_ON_STACK ? stack : malloc(n * sizeof(*nv));
+
+	for (size_t i = 0; nv && i < n; i++) {
+		nv[i] = (nghttp2_nv){
+			/* nghttp2 does not write to them */
+			.name = (uint8_t *)(uintptr_t)fields[i].name.data,
+			.value = (uint8_t *)(uintptr_t)fields[i].value.data,
+			.namelen = fields[i].name.len,
+			.valuelen = fields[i].value.len,
+			.flags = fields[i].borrow ? NGHTTP2_NV_FLAG_NO_COPY_NAME |
+							    NGHTTP2_NV_FLAG_NO_COPY_VALUE
+						  : NGHTTP2_NV_FLAG_NONE,
+		};
+	}
+	return nv;
+}
+
+static void release_converted(nghttp2_nv *nv, const nghttp2_nv *stack)
+{
+	if (nv != stack) {
+		free(nv);
+	}
+}
+
+static int errno_of(int rv)
+{
+	return rv == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EINVAL;
+}
+
+int http2_stream_request(struct http2_session *session, struct http2_stream *stream,
+			 const struct http2_field *fields, size_t n)
+{
+	nghttp2_nv stack[FIELDS_ON_STACK], *nv = convert(fields, n, stack);
+	nghttp2_data_provider source = { .source.ptr = stream, .read_callback = http2_stream_read };
+	int32_t id;
+
+	if (!nv) {
+		return -ENOMEM;
+	}
+	id = nghttp2_submit_request(session->nghttp2, NULL, nv, n, &source, stream);
+	release_converted(nv, stack);
+	if (id < 0) {
+		return errno_of(id);
+	}
+	http2_stream_attach(session, stream, id);
+	stream->submitted = true;
+	http2_session_wake(session);
+	return 0;
+}
+
+int http2_stream_respond(struct http2_stream *stream, const struct http2_field *fields, size_t n,
+			 bool end)
+{
+	nghttp2_nv stack[FIELDS_ON_STACK], *nv;
+	nghttp2_data_provider source = { .source.ptr = stream, .read_callback = http2_stream_read };
+	int rv;
+
+	if (!http2_stream_open(stream)) {
+		return -ECANCELED;
+	}
+	assert(!stream->submitted);
+	nv = convert(fields, n, stack);
+	if (!nv) {
+		return -ENOMEM;
+	}
+	rv = nghttp2_submit_response(stream->session->nghttp2, stream->id, nv, n,
+				     end ? NULL : &source);
+	release_converted(nv, stack);
+	if (rv != 0) {
+		return errno_of(rv);
+	}
+	stream->submitted = true;
+	stream->finishing = end;
+	http2_session_wake(stream->session);
+	return 0;
+}
+
+/* Something changed that the data source had been waiting for. */
+static void resume(struct http2_stream *stream)
+{
+	if (stream->deferred) {
+		stream->deferred = false;
+		if (nghttp2_session_resume_data(stream->session->nghttp2, stream->id) ==
+		    NGHTTP2_ERR_NOMEM) {
+			http2_session_fail(stream->session);
+		}
+	}
+	http2_session_wake(stream->session);
+}
+
+int http2_stream_wrote(struct http2_stream *stream)
+{
+	if (!http2_stream_open(stream)) {
+		buffer_clear(&stream->out);
+		return -ECANCELED;
+	}
+	resume(stream);
+	if (buffer_len(&stream->out) > stream->session->limits->stream_high_water) {
+		stream->above_high_water = true;
+	}
+	return stream->above_high_water;
+}
+
+/* Keeps the trailers until they are submitted: borrowed text as it is, the rest in one block. */
+static int keep_trailers(struct http2_stream *stream, const struct http2_field *fields, size_t n)
+{
+	bool inside = n <= ARRAY_SIZE(stream->own_trailers);
+	size_t size = inside ? 0 : n * sizeof(*fields);
+	char *text = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		size += fields[i].borrow ? 0 : fields[i].name.len + fields[i].value.len;
+	}
+	if (size > 0) {
+		stream->trailers_memory = malloc(size);
+		if (!stream->trailers_memory) {
+			return -ENOMEM;
+		}
+		text = (char *)stream->trailers_memory + (inside ? 0 : n * sizeof(*fields));
+	}
+	stream->trailers = inside ? stream->own_trailers : stream->trailers_memory;
+	stream->n_trailers = n;
+	for (size_t i = 0; i < n; i++) {
+		struct http2_field *field = &stream->trailers[i];
+
+		*field = fields[i];
+		if (!fields[i].borrow) {
+			field->name.data = memcpy(text, fields[i].name.data, fields[i].name.len);
+			text += field->name.len;
+			field->value.data = text;
+			if (field->value.len > 0) {
+				memcpy(text, fields[i].value.data, field->value.len);
+				text += field->value.len;
+			}
+			/* nghttp2 copies them: they die with the stream, its frame may not. */
+		}
+	}
+	return 0;
+}
+
+int http2_stream_finish(struct http2_stream *stream, const struct http2_field *trailers, size_t n)
+{
+	if (!http2_stream_open(stream) || stream->finishing) {
+		return -ECANCELED;
+	}
+	if (n > 0 && keep_trailers(stream, trailers, n) < 0) {
+		return -ENOMEM;
+	}
+	stream->finishing = true;
+	resume(stream);
+	return 0;
+}
+
+void http2_stream_reset(struct http2_stream *stream, enum http2_error code)
+{
+	struct http2_session *session = stream->session;
+
+	if (!http2_stream_open(stream)) {
+		return;
+	}
+	if (nghttp2_submit_rst_stream(session->nghttp2, NGHTTP2_FLAG_NONE, stream->id, code) != 0) {
+		http2_session_fail(session);
+	}
+	(void)nghttp2_session_set_stream_user_data(session->nghttp2, stream->id, NULL);
+	stream->origin = HTTP2_CLOSED_HERE;
+	http2_stream_detach(stream, code);
+	http2_session_wake(session);
+}
+
+void http2_stream_consume(struct http2_stream *stream, size_t n)
+{
+	if (http2_stream_open(stream) && !stream->peer_ended) {
+		(void)nghttp2_session_consume_stream(stream->session->nghttp2, stream->id, n);
+		http2_session_wake(stream->session);
+	}
+}
+
+static int submit_trailers(struct http2_session *session, struct http2_stream *stream)
+{
+	nghttp2_nv stack[FIELDS_ON_STACK];
+	nghttp2_nv *nv = convert(stream->trailers, stream->n_trailers, stack);
+	int rv = nv ? nghttp2_submit_trailer(session->nghttp2, stream->id, nv, stream->n_trailers)
+		    : NGHTTP2_ERR_NOMEM;
+
+	release_converted(nv, stack);
+	forget_trailers(stream);
+	return rv;
+}
+
+ssize_t http2_stream_read(nghttp2_session *nghttp2, int32_t id, uint8_t *out, size_t room,
+			  uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+	struct http2_session *session = user;
+	struct http2_stream *stream = source->ptr;
+	size_t n = MIN(room, buffer_len(&stream->out));
+
+	/* A stream that was detached is closing in nghttp2, which then asks for no data. */
+	assert(stream->session == session && stream->id == id);
+	(void)nghttp2;
+	if (n == 0 && !stream->finishing) {
+		stream->deferred = true;
+		return NGHTTP2_ERR_DEFERRED;
+	}
+	if (n > 0) {
+		memcpy(out, buffer_data(&stream->out), n);
+		buffer_consume(&stream->out, n);
+	}
+	if (stream->above_high_water &&
+	    buffer_len(&stream->out) < session->limits->stream_low_water && !stream->finishing) {
+		stream->above_high_water = false;
+		list_append(&session->writable, &stream->writable);
+	}
+	if (buffer_len(&stream->out) == 0 && stream->finishing) {
+		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		if (stream->n_trailers > 0) {
+			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+			if (submit_trailers(session, stream) != 0) {
+				return NGHTTP2_ERR_CALLBACK_FAILURE;
+			}
+		}
+	}
+	return (ssize_t)n;
+}
