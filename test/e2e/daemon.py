@@ -11,8 +11,7 @@ import exposition
 import http1
 
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
-GRPC_LINE = re.compile(r'msg="?gRPC server[^\n]*?address=(\S+)')
-WEB_LINE = re.compile(r'msg="?(?:metrics|HTTP)[^\n]*?address=(\S+)', re.I)
+ADDRESSES = re.compile(r'gRPC server starting".*?\bgrpc"?[=:]"?([^\s"]+).*?\bmetrics"?[=:]"?([^\s"]+)')
 
 
 def environment(extra=None):
@@ -78,13 +77,13 @@ class Server:
         return self.log.read_text(errors="replace")
 
     def wait_ready(self, timeout=20.0):
-        """Until both addresses are known from the log."""
+        """Until the log's line of the start names what is served where: the first address of each."""
 
         def ready():
             text = self.output()
-            grpc, web = GRPC_LINE.findall(text), WEB_LINE.findall(text)
-            if grpc and web:
-                self.grpc, self.web = grpc[0].strip('"'), web[0].strip('"')
+            found = ADDRESSES.search(text)
+            if found:
+                self.grpc, self.web = (addresses.split(",")[0] for addresses in found.groups())
                 return True
             assert self.process.poll() is None, f"exit {self.process.returncode}:\n{text}"
             return False

@@ -1,0 +1,332 @@
+"""`echod client`: one call, and load."""
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from calls import LIMIT
+from daemon import environment, unused_port, until
+import exposition
+import http1
+
+
+def failed(done, status):
+    """The last line of stderr of a failed call, which names the status."""
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert done.stdout == b""
+    line = done.stderr.decode().splitlines()[-1]
+    assert status in line, line
+    return line
+
+
+# --- one call ---
+
+
+def test_the_default_message(shared, run):
+    done = run("client", shared.grpc)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"Hello, world!\n", b"")
+
+
+@pytest.mark.parametrize("message", ["", "hi", "ü☺😈", "two\nlines", "x" * 100000])
+def test_a_message(shared, run, message):
+    done = run("client", f"--message={message}", shared.grpc)
+    assert (done.returncode, done.stdout) == (0, message.encode() + b"\n")
+
+
+def test_flags_may_stand_after_the_target(shared, run):
+    assert run("client", shared.grpc, "--message", "later", "--plaintext").stdout == b"later\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"a\0b\0", b"line\n", bytes(range(128)) * 1000, b"x" * (LIMIT - 5)])
+def test_a_message_from_a_file_and_from_stdin(shared, run, tmp_path, content):
+    path = tmp_path / "message"
+    path.write_bytes(content)
+    assert run("client", f"--message-file={path}", shared.grpc).stdout == content + b"\n"
+    assert run("client", "--message-file=-", shared.grpc, input=content).stdout == content + b"\n"
+
+
+def test_json_output(shared, run):
+    done = run("client", "--output=json", "--message=q\"\n", shared.grpc)
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    assert (result["status"], result["code"], result["reply"], result["echoed"]) == ("OK", 0, 'q"\n', True)
+    assert 0 < result["latency_seconds"] < 5
+    names = json.dumps(result["initial_metadata"])
+    assert "echod-instance" in names and "echod-connection" in names
+
+
+def test_metadata_is_taken(shared, run):
+    done = run("client", "--metadata=a:b", "--metadata=c: d:e", "--metadata=x-bin:AAE=", shared.grpc)
+    assert (done.returncode, done.stdout) == (0, b"Hello, world!\n")
+
+
+def test_localhost_is_tried_on_every_address(serve, run):
+    """Nobody listens on ::1 here; the name has both addresses, or one, and it works."""
+    server = serve()
+    done = run("client", f"localhost:{server.grpc_port}")
+    assert (done.returncode, done.stdout) == (0, b"Hello, world!\n")
+
+
+# --- failures of one call: text on stderr, exit 1 ---
+
+
+def test_nobody_there(run):
+    line = failed(run("client", f"127.0.0.1:{unused_port()}"), "UNAVAILABLE (14)")
+    assert "refused" in line
+
+
+def test_a_name_that_does_not_exist(run):
+    failed(run("client", "no-such-host.invalid:1"), "UNAVAILABLE (14)")
+
+
+def test_a_timeout(serve, run):
+    server = serve("--echo.delay=30s", "--shutdown.grace=1s")
+    start = time.monotonic()
+    failed(run("client", "--timeout=300ms", server.grpc), "DEADLINE_EXCEEDED (4)")
+    assert time.monotonic() - start < 5
+    server.wait_value(0, "echod_rpcs_in_flight")
+    assert server.value("failed_requests") == 1
+
+
+def test_a_timeout_while_connecting(run):
+    """A listener whose backlog is full answers nothing at all."""
+    with socket.socket() as full, socket.socket() as filler:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        filler.connect(full.getsockname())
+        others = []
+        for _ in range(4):
+            other = socket.socket()
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+            others.append(other)
+        start = time.monotonic()
+        done = run("client", "--timeout=500ms", f"127.0.0.1:{full.getsockname()[1]}")
+        assert done.returncode == 1
+        assert time.monotonic() - start < 5
+        for other in others:
+            other.close()
+
+
+def test_an_error_status_is_told_with_name_number_and_message(serve, run):
+    server = serve("--grpc.max-message-bytes=10")
+    line = failed(run("client", server.grpc), "RESOURCE_EXHAUSTED (8)")
+    assert line.rpartition("(8)")[2].strip(": ")
+
+
+def test_a_peer_that_is_no_grpc_server(shared, run):
+    failed(run("client", f"127.0.0.1:{shared.web_port}"), "UNAVAILABLE (14)")
+
+
+@pytest.mark.parametrize("banner", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\0\2\2\x46"])
+def test_a_peer_that_speaks_something_else(run, banner):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def answer():
+            peer, _ = listener.accept()
+            peer.sendall(banner)
+            time.sleep(0.2)
+            peer.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        failed(run("client", "--timeout=5s", f"127.0.0.1:{listener.getsockname()[1]}"), "UNAVAILABLE (14)")
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--nonsense"],
+        ["--timeout=never"],
+        ["--timeout=0s"],
+        ["--metadata=novalue"],
+        ["--metadata=Bad Name:x"],
+        ["--metadata=grpc-timeout:1S"],
+        ["--message=a", "--message-file=b"],
+        ["--message-file=/nonexistent"],
+        ["--output=xml"],
+        ["--count=0"],
+        ["--concurrency=x"],
+        ["--no-plaintext"],
+        ["one:1", "two:2"],
+        ["host:port"],
+        [""],
+    ],
+)
+def test_bad_usage_is_2_and_one_line(run, arguments):
+    done = run("client", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == b""
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_bytes_that_are_no_text_are_refused_before_they_are_sent(shared, run):
+    before = shared.value("total_requests")
+    done = run("client", "--message-file=-", shared.grpc, input=b"\xff\xfe")
+    assert done.returncode == 2
+    assert b"UTF-8" in done.stderr
+    assert shared.value("total_requests") == before
+
+
+def test_a_reply_that_nobody_takes_is_a_failure(shared, echod):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [echod, "client", shared.grpc], stdout=full, stderr=subprocess.PIPE, check=False, timeout=20, env=environment()
+        )
+    assert done.returncode == 1
+    assert b"standard output" in done.stderr
+
+
+# --- load ---
+
+
+def load(run, *arguments, timeout=40):
+    """The JSON summary of a run, and its exit code."""
+    done = run("client", "--output=json", "--progress=off", *arguments, timeout=timeout)
+    return json.loads(done.stdout), done.returncode
+
+
+def test_a_count(serve, run):
+    server = serve()
+    result, code = load(run, "--count=5000", "--concurrency=50", server.grpc)
+    assert code == 0
+    assert result["calls"] == 5000
+    assert result["statuses"]["OK"]["calls"] == 5000
+    assert server.value("successful_requests") == 5000
+    assert server.value("failed_requests") == 0
+    latency = result["latency_seconds"]
+    assert latency["count"] == 5000
+    assert 0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99.9"] <= latency["max"]
+
+
+def test_connections(serve, run):
+    server = serve()
+    result, code = load(run, "--count=1000", "--concurrency=40", "--connections=8", server.grpc)
+    assert (code, result["connections_made"]) == (0, 8)
+    assert server.value("echod_connections_accepted_total", listener="grpc") == 8
+
+
+def test_a_duration(serve, run):
+    server = serve("--echo.delay=10ms")
+    start = time.monotonic()
+    result, code = load(run, "--duration=1s", "--concurrency=10", server.grpc)
+    assert 1 <= time.monotonic() - start < 5
+    assert code == 0
+    assert 100 < result["calls"] <= 1010  # ten at a time, each at least 10 ms
+    assert result["latency_seconds"]["min"] >= 0.01
+
+
+def test_the_latency_that_is_told_is_true(serve, run):
+    server = serve("--echo.delay=uniform:100ms,200ms")
+    result, _ = load(run, "--count=300", "--concurrency=100", server.grpc)
+    latency = result["latency_seconds"]
+    assert 0.1 <= latency["min"] < 0.13
+    assert 0.13 < latency["p50"] < 0.17
+    assert 0.18 < latency["p99"] < 0.23
+    assert latency["max"] < 0.3
+
+
+def test_the_text_summary(serve, run):
+    server = serve()
+    done = run("client", "--count=200", "--concurrency=20", server.grpc)
+    text = done.stdout.decode() + done.stderr.decode()
+    assert done.returncode == 0
+    for word in ("200", "OK", "/s", "p50", "p90", "p99", "p99.9", "max"):
+        assert word in text, text
+
+
+def test_failed_calls_are_counted_by_status(serve, run):
+    server = serve("--grpc.max-message-bytes=10")
+    result, code = load(run, "--count=50", "--concurrency=5", server.grpc)
+    assert code == 1
+    assert result["statuses"]["RESOURCE_EXHAUSTED"]["calls"] == 50
+    assert result["statuses"]["OK"]["calls"] == 0
+    assert server.value("failed_requests") == 50
+
+
+def test_a_run_that_never_found_a_server_is_4(run):
+    result, code = load(run, "--count=20", "--concurrency=4", f"127.0.0.1:{unused_port()}")
+    assert code == 4
+    assert result["never_found"]["calls"] == 20
+    assert result["connections_made"] == 0
+
+
+def test_interrupted_it_prints_what_it_has(serve, echod):
+    server = serve("--echo.delay=10ms")
+    client = subprocess.Popen(
+        [echod, "client", "--duration=60s", "--concurrency=4", "--output=json", server.grpc],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(),
+    )
+    until(lambda: server.value("total_requests") > 20, "load")
+    client.send_signal(2)
+    out, _ = client.communicate(timeout=20)
+    assert client.returncode == 130
+    assert json.loads(out)["statuses"]["OK"]["calls"] > 10
+
+
+def test_load_over_a_unix_socket(serve, run, tmp_path):
+    server = serve(f"--grpc.listen-address=unix:{tmp_path}/s")
+    result, code = load(run, "--count=500", "--concurrency=10", f"unix:{tmp_path}/s")
+    assert (code, result["statuses"]["OK"]["calls"]) == (0, 500)
+    assert server.value("successful_requests") == 500
+
+
+@pytest.mark.limit(90)
+def test_large_messages_under_load(serve, run, tmp_path):
+    path = tmp_path / "megabyte"
+    path.write_bytes(b"x" * 1000000)
+    server = serve()
+    result, code = load(run, "--count=100", "--concurrency=20", f"--message-file={path}", server.grpc, timeout=80)
+    assert (code, result["statuses"]["OK"]["calls"], result["mismatched"]) == (0, 100, 0)
+    assert server.value("echod_grpc_buffered_bytes") == 0
+
+
+def test_a_thousand_at_a_time(serve, run):
+    server = serve("--echo.delay=500ms")
+    result, code = load(run, "--count=2000", "--concurrency=1000", server.grpc)
+    assert (code, result["statuses"]["OK"]["calls"]) == (0, 2000)
+    assert result["elapsed_seconds"] < 10
+
+
+def test_the_clients_own_metrics(serve, echod):
+    server = serve("--echo.delay=10ms")
+    port = unused_port()
+    client = subprocess.Popen(
+        [echod, "client", "--duration=20s", "--concurrency=5", f"--web.listen-address=127.0.0.1:{port}", server.grpc],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
+    )
+    try:
+
+        def scrape():
+            try:
+                return exposition.parse(http1.get(port).body)
+            except OSError:
+                return None
+
+        first = until(scrape, "the client's metrics")
+        until(lambda: server.value("total_requests") > 20, "load")
+        second = scrape()
+        assert exposition.regressions(first, second) == []
+        calls = second.value("grpc_calls_total", method="Echo", status="success")
+        assert calls >= 10
+        assert second.value("grpc_calls_total", method="Echo", status="fail") == 0
+        assert second.value("grpc_call_latency_seconds_count") == calls
+        assert second.value("grpc_call_latency_seconds_bucket", le="0.005") == 0
+    finally:
+        client.send_signal(2)
+        assert client.wait(20) == 130
+
+
+def test_the_clients_metrics_on_a_taken_port(serve, run):
+    server = serve()
+    done = run("client", f"--web.listen-address={server.web}", server.grpc)
+    assert done.returncode == 1
+    assert str(server.web_port).encode() in done.stderr
+    assert os.WIFEXITED(done.returncode)
