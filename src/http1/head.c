@@ -181,6 +181,13 @@ static enum http1_head_event take_request_line(struct http1_head *head, struct s
 	return HTTP1_HEAD_LINE;
 }
 
+/* Fields that may not come after the body whose end they tell (RFC 9110 6.5.1). */
+static bool is_framing(struct str name)
+{
+	return equals_ignoring_case(name, STR("Content-Length")) ||
+	       equals_ignoring_case(name, STR("Transfer-Encoding"));
+}
+
 /* field-name ":" OWS field-value OWS, on one line (RFC 9112 5). */
 static enum http1_head_event take_field(struct http1_head *head, struct str line)
 {
@@ -199,7 +206,8 @@ static enum http1_head_event take_field(struct http1_head *head, struct str line
 		return refuse(head, 400, "malformed header name");
 	}
 	if (head->trailers) {
-		return HTTP1_HEAD_LINE;
+		return is_framing(name) ? refuse(head, 400, "framing in a trailer")
+					: HTTP1_HEAD_LINE;
 	}
 	if (head->request.n_headers == head->max_fields) {
 		return refuse(head, 431, "too many header fields");
