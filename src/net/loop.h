@@ -61,3 +61,6 @@ void loop_signal_free(struct loop_signal *signal);
 
 /* Text for a negative errno or UV code. */
 const char *net_strerror(int err);
+
+/* Of libuv, the one that runs: "1.44.2". */
+const char *net_library_version(void);

@@ -1,0 +1,194 @@
+#include "daemon/config.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
+static const char *const log_formats[] = { "logfmt", "json", NULL };
+
+#define DAY_NS (24 * 60 * 60 * (uint64_t)NS_PER_S)
+
+static int parse_instance(const char *text, void *value, char *why, size_t size)
+{
+	if (strlen(text) != CONFIG_INSTANCE_DIGITS ||
+	    strspn(text, "0123456789abcdefABCDEF") != CONFIG_INSTANCE_DIGITS) {
+		snprintf(why, size, "is not %d hexadecimal digits", CONFIG_INSTANCE_DIGITS);
+		return -1;
+	}
+	memcpy(value, text, CONFIG_INSTANCE_DIGITS + 1);
+	return 0;
+}
+
+/* The fields of one row that stand in every row. */
+#define ROW(flag, kind, member) \
+	.name = (flag), .type = (kind), .offset = offsetof(struct config, member), .group = GROUP
+
+static const struct option table[] = {
+#define GROUP "Listening"
+	{ ROW("grpc.listen-address", OPTION_STRINGS, grpc_addresses), .placeholder = "ADDRESS",
+	  .help = "Where gRPC is served: HOST:PORT, :PORT for all addresses, unix:/PATH or "
+		  "unix:@NAME; repeatable. Where it is not given: the inherited socket named "
+		  "\"grpc\", or :" CONFIG_DEFAULT_GRPC_PORT "." },
+	{ ROW("web.listen-address", OPTION_STRINGS, web_addresses), .placeholder = "ADDRESS",
+	  .help = "Where metrics and health are served, written alike; repeatable. Where it is "
+		  "not given: the inherited socket named \"metrics\", or "
+		  ":" CONFIG_DEFAULT_WEB_PORT "." },
+	{ ROW("web.telemetry-path", OPTION_STRING, telemetry_path), .placeholder = "PATH",
+	  .value = "/metrics", .help = "Path of the metrics." },
+#undef GROUP
+#define GROUP "Logging"
+	{ ROW("log.level", OPTION_ENUM, log_level), .placeholder = "LEVEL", .value = "info",
+	  .choices = log_levels, .help = "Least level that is logged: debug, info, warn, error." },
+	{ ROW("log.format", OPTION_ENUM, log_format), .placeholder = "FORMAT", .value = "logfmt",
+	  .choices = log_formats, .help = "Form of the log's lines: logfmt, json." },
+#undef GROUP
+#define GROUP "Stopping"
+	{ ROW("shutdown.delay", OPTION_DURATION, shutdown_delay_ns), .placeholder = "DURATION",
+	  .value = "0s", .max = DAY_NS,
+	  .help = "Time between the signal and the end of accepting: not ready, and still "
+		  "serving, so that load balancers notice." },
+	{ ROW("shutdown.grace", OPTION_DURATION, shutdown_grace_ns), .placeholder = "DURATION",
+	  .value = "15s", .max = DAY_NS,
+	  .help = "Time that calls have to finish after that; then they are cut." },
+#undef GROUP
+#define GROUP "Echo"
+	{ ROW("echo.delay", OPTION_CUSTOM, echo_delay), .placeholder = "DELAY", .value = "none",
+	  .parse = echo_delay_parse,
+	  .help = "Delay of each reply: none, a duration, or uniform:LOW,HIGH (whole "
+		  "milliseconds, HIGH excluded)." },
+	{ ROW("echo.identify", OPTION_BOOL, echo_identify), .value = "true",
+	  .help = "Name this process and the connection in each reply's metadata "
+		  "(echod-instance, echod-connection)." },
+	{ ROW("instance", OPTION_CUSTOM, instance), .placeholder = "ID", .parse = parse_instance,
+	  .help = "What this process is called in echod-instance: 16 hexadecimal digits. Where "
+		  "it is not given they are drawn at start." },
+#undef GROUP
+#define GROUP "Limits"
+	{ ROW("grpc.max-message-bytes", OPTION_SIZE, grpc_max_message_bytes), .placeholder = "SIZE",
+	  .value = "4MiB", .min = 1, .max = INT32_MAX,
+	  .help = "Largest message that is received; beyond it RESOURCE_EXHAUSTED." },
+	{ ROW("grpc.max-header-bytes", OPTION_SIZE, grpc_max_header_bytes), .placeholder = "SIZE",
+	  .value = "16KiB", .min = 1024, .max = 1024 * 1024,
+	  .help = "Largest header list of a request, counted as RFC 9113 10.5.1 does." },
+	{ ROW("grpc.max-concurrent-streams", OPTION_UINT, grpc_max_concurrent_streams),
+	  .placeholder = "N", .value = "100", .min = 1, .max = INT32_MAX,
+	  .help = "Calls in progress on one connection." },
+	{ ROW("grpc.max-connections", OPTION_UINT, grpc_max_connections), .placeholder = "N",
+	  .min = 1,
+	  .help = "gRPC connections; at the bound accepting pauses. Where it is not given: the "
+		  "limit of open files less 64." },
+	{ ROW("grpc.max-buffered-bytes", OPTION_SIZE, grpc_max_buffered_bytes),
+	  .placeholder = "SIZE", .value = "256MiB", .min = 1,
+	  .help = "Messages that are being received, of all calls together; beyond it "
+		  "RESOURCE_EXHAUSTED." },
+	{ ROW("grpc.handshake-timeout", OPTION_DURATION, grpc_handshake_timeout_ns),
+	  .placeholder = "DURATION", .value = "10s", .min = NS_PER_MS, .max = DAY_NS,
+	  .help = "Time that a new connection has for the HTTP/2 preface and SETTINGS." },
+	{ ROW("web.max-connections", OPTION_UINT, web_max_connections), .placeholder = "N",
+	  .value = "128", .min = 1, .max = 65536,
+	  .help = "HTTP connections; beyond it the longest-stalled gives way." },
+#undef GROUP
+};
+
+static const struct options options = {
+	.program = "echod serve",
+	.synopsis = "[FLAGS]",
+	.about = "Answers muzz.Service/Echo over gRPC with the request's message, and serves "
+		 "metrics of it over HTTP.",
+	.footer = "Signals: TERM and INT drain, a second one ends at once; HUP is logged.\n"
+		  "Exit status: 0 drained, 1 cannot run, 2 bad flag or variable, 128+N on a second "
+		  "signal N.\n\n"
+		  "Examples:\n"
+		  "  echod serve\n"
+		  "  echod serve --grpc.listen-address=127.0.0.1:9876 --log.format=json\n"
+		  "  echod serve --echo.delay=uniform:0s,5s\n"
+		  "  ECHOD_SHUTDOWN_DELAY=5s echod serve\n",
+	.table = table,
+	.n = ARRAY_SIZE(table),
+	.environment = "ECHOD_",
+};
+
+/* Every address is taken apart here, so that a bad one is a usage error and no later surprise. */
+static int check_addresses(const char *flag, const char *variable,
+			   const struct option_strings *addresses, const char *port, char *error,
+			   size_t size)
+{
+	for (size_t i = 0; i < addresses->n; i++) {
+		struct address_spec spec;
+		char why[128] = "";
+
+		if (address_parse(addresses->items[i], port, &spec, why, sizeof(why)) < 0) {
+			snprintf(error, size, "--%s (or %s): \"%s\" %s", flag, variable,
+				 addresses->items[i], why);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* The characters that need no escaping, neither in a URL nor in HTML. */
+static bool plain_path(const char *path)
+{
+	for (const char *c = path; *c; c++) {
+		if (!isalnum((unsigned char)*c) && !strchr("/._~-", *c)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static int check_path(const char *path, char *error, size_t size)
+{
+	const char *why = NULL;
+
+	if (path[0] != '/') {
+		why = "does not begin with a slash";
+	} else if (!plain_path(path)) {
+		why = "has a character other than letters, digits and /._~-";
+	} else if (strcmp(path, CONFIG_PATH_HEALTHY) == 0 || strcmp(path, CONFIG_PATH_READY) == 0) {
+		why = "is taken";
+	}
+	if (why) {
+		snprintf(error, size,
+			 "--web.telemetry-path (or ECHOD_WEB_TELEMETRY_PATH): \"%s\" %s", path,
+			 why);
+		return -1;
+	}
+	return 0;
+}
+
+enum options_result config_parse(struct config *ret, int argc, char **argv, char **envp,
+				 void (*warn)(const char *variable), char *error, size_t size)
+{
+	*ret = (struct config){ 0 };
+
+	enum options_result result =
+		options_parse(&options, ret, argc, argv, envp, &ret->operands, warn, error, size);
+
+	if (result == OPTIONS_OK && ret->operands.n > 0) {
+		snprintf(error, size, "unexpected argument \"%s\"", ret->operands.items[0]);
+		result = OPTIONS_ERROR;
+	}
+	if (result == OPTIONS_OK &&
+	    (check_addresses("grpc.listen-address", "ECHOD_GRPC_LISTEN_ADDRESS",
+			     &ret->grpc_addresses, CONFIG_DEFAULT_GRPC_PORT, error, size) < 0 ||
+	     check_addresses("web.listen-address", "ECHOD_WEB_LISTEN_ADDRESS", &ret->web_addresses,
+			     CONFIG_DEFAULT_WEB_PORT, error, size) < 0 ||
+	     check_path(ret->telemetry_path, error, size) < 0)) {
+		result = OPTIONS_ERROR;
+	}
+	return result;
+}
+
+void config_free(struct config *config)
+{
+	options_free(&options, config, &config->operands);
+}
+
+void config_help(FILE *out)
+{
+	options_help(&options, out);
+}

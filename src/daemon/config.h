@@ -1,0 +1,55 @@
+/* The options of `echod serve`: one table, one structure that is constant once parsed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/options.h"
+#include "net/address.h"
+#include "service/echo.h"
+
+#define CONFIG_DEFAULT_GRPC_PORT "9876"
+#define CONFIG_DEFAULT_WEB_PORT  "2112"
+#define CONFIG_INSTANCE_DIGITS   16
+
+/* Paths of the HTTP face that are not for the metrics to take. */
+#define CONFIG_PATH_HEALTHY "/-/healthy"
+#define CONFIG_PATH_READY   "/-/ready"
+
+/*
+ * Descriptors that are no connections: listeners, epoll, timers, signals,
+ * standard streams, one for /proc at each scrape; and a margin, because libuv
+ * drops the whole backlog in silence once there are none left.
+ */
+#define CONFIG_RESERVED_FILES 64
+
+struct config {
+	struct option_strings grpc_addresses; /* none: the default, or what was inherited */
+	struct option_strings web_addresses;
+	const char *telemetry_path;
+	int log_level, log_format; /* enum log_level, enum log_format */
+	int64_t shutdown_delay_ns, shutdown_grace_ns;
+	struct echo_delay echo_delay;
+	bool echo_identify;
+	char instance[CONFIG_INSTANCE_DIGITS + 1]; /* "": one is drawn at start */
+	uint64_t grpc_max_message_bytes;
+	uint64_t grpc_max_header_bytes;
+	uint64_t grpc_max_concurrent_streams;
+	uint64_t grpc_max_connections; /* 0: the open-file limit less CONFIG_RESERVED_FILES */
+	uint64_t grpc_max_buffered_bytes;
+	int64_t grpc_handshake_timeout_ns;
+	uint64_t web_max_connections;
+	struct option_strings operands; /* none is allowed; kept to be freed */
+};
+
+/*
+ * Flags, then environment, then defaults. `ret` borrows from argv and envp; free
+ * with config_free() whatever the result is. On OPTIONS_ERROR `error` is one line.
+ * `warn` (may be NULL): variables that begin with ECHOD_ and mean nothing here.
+ */
+enum options_result config_parse(struct config *ret, int argc, char **argv, char **envp,
+				 void (*warn)(const char *variable), char *error, size_t size);
+void config_free(struct config *config);
+void config_help(FILE *out);

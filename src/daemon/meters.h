@@ -1,0 +1,43 @@
+/*
+ * Every family that the daemon exposes, registered once: this fills the meter
+ * structures of the layers, which only add to them. All children exist from the
+ * start, so the set of lines never changes.
+ */
+#pragma once
+
+#include "grpc/server.h"
+#include "http2/session.h"
+#include "metrics/process.h"
+#include "metrics/registry.h"
+#include "net/connection.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "web/routes.h"
+
+/* The two doors; also the index of what is counted for each. */
+enum meters_door { DOOR_GRPC, DOOR_METRICS, DOORS };
+
+struct meters_door_set {
+	struct listener_meters listener;
+	struct connection_meters connection;
+	struct counter *refused_memory; /* no memory to serve an accepted connection */
+};
+
+struct meters {
+	struct registry *registry;
+	struct process_metrics *process;
+	struct loop_meters loop;
+	struct meters_door_set doors[DOORS];
+	struct http2_meters http2;
+	struct grpc_server_meters grpc;
+	struct grpc_method_meters echo;
+	struct web_meters web;
+	struct gauge *ready;
+};
+
+/*
+ * 0, or -ENOMEM (call meters_deinit() then too). `loop` gives the time that it
+ * idled, and must live until no scrape can come any more.
+ */
+int meters_init(struct meters *meters, const struct loop *loop);
+void meters_deinit(struct meters *meters);
