@@ -1,0 +1,200 @@
+/*
+ * One call, printed: the reply on standard output, or in one line on standard
+ * error why there is none.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/buffer.h"
+#include "client/client.h"
+#include "client/report.h"
+#include "commands.h"
+#include "echo.pb-c.h"
+#include "grpc/channel.h"
+
+struct call {
+	struct client *client;
+	struct dialer dialer;
+	struct grpc_channel *channel;
+	bool replied, mismatched;
+	bool attached; /* a connection was made */
+	bool no_memory;
+	struct buffer reply;
+	int code;
+};
+
+static void on_message(struct grpc_call *grpc_call, const void *message)
+{
+	struct call *call = grpc_call_context(grpc_call);
+	const Echo__EchoResponse *response = message;
+
+	call->replied = true;
+	call->mismatched = !client_is_echo(call->client, message);
+	if (buffer_append(&call->reply, response->message.data, response->message.len) < 0) {
+		call->no_memory = true;
+	}
+}
+
+static void complain_of_failure(const struct report_call *result)
+{
+	struct buffer text = BUFFER_INIT;
+
+	if (report_failure(&text, result->status, result->message) == 0) {
+		fprintf(stderr, "echod client: %.*s\n", (int)buffer_len(&text),
+			(const char *)buffer_bytes(&text).data);
+	} else {
+		client_complain(grpc_status_name(result->status));
+	}
+	buffer_free(&text);
+}
+
+/* The exit code. */
+static int print_json(const struct report_call *result)
+{
+	struct buffer text = BUFFER_INIT;
+	bool printed = report_call_json(&text, result) == 0;
+
+	if (!printed) {
+		client_complain("out of memory");
+	} else {
+		printed = client_print(buffer_bytes(&text));
+	}
+	buffer_free(&text);
+	return printed ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int print_reply(const struct report_call *result)
+{
+	struct bytes reply = { (const uint8_t *)result->reply.data, result->reply.len };
+
+	return client_print(reply) && client_print((struct bytes){ (const uint8_t *)"\n", 1 })
+		       ? EXIT_DONE
+		       : EXIT_FAILED;
+}
+
+/* The exit code. */
+static int print_result(const struct plan *plan, const struct report_call *result)
+{
+	int code = EXIT_DONE;
+
+	if (plan->json) {
+		code = print_json(result);
+	} else if (result->status == GRPC_OK) {
+		code = print_reply(result);
+	}
+	if (result->status != GRPC_OK) {
+		complain_of_failure(result);
+		return EXIT_FAILED;
+	}
+	if (result->mismatched) {
+		fprintf(stderr,
+			"echod client: the reply is not the message that was sent (%zu bytes sent, "
+			"%zu received)\n",
+			buffer_len(&plan->message), result->reply.len);
+		return EXIT_FAILED;
+	}
+	return code;
+}
+
+static void finish(struct call *call, const struct report_call *result)
+{
+	bool ok = result->status == GRPC_OK;
+
+	instruments_call_ended(&call->client->instruments, ok, result->latency_ns);
+	call->code = print_result(call->client->plan, result);
+	grpc_channel_drain(call->channel);
+	dialer_close(&call->dialer, !ok);
+	if (call->client->exporter) {
+		exporter_close(call->client->exporter);
+	}
+}
+
+static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *outcome)
+{
+	struct call *call = grpc_call_context(grpc_call);
+	const struct grpc_peer *peer = grpc_call_peer(grpc_call);
+	struct report_call result = {
+		.target = call->client->plan->target_text,
+		.peer = peer ? peer->address : NULL,
+		.status = outcome->status,
+		.message = outcome->message,
+		.never_found = client_never_found(grpc_call, outcome, &call->dialer),
+		.replied = call->replied,
+		.mismatched = call->mismatched,
+		.reply = { (const char *)buffer_bytes(&call->reply).data,
+			   buffer_len(&call->reply) },
+		.latency_ns = timers_now(loop_timers(call->client->loop)) -
+			      grpc_call_started_ns(grpc_call),
+		.initial = grpc_call_metadata(grpc_call),
+		.trailing = outcome->trailers,
+	};
+
+	if (call->no_memory) {
+		result.status = GRPC_RESOURCE_EXHAUSTED;
+		result.message = STR("no memory for the reply");
+		result.replied = false;
+	} else if (result.status == GRPC_OK && !call->replied) {
+		result.status = GRPC_INTERNAL;
+		result.message = STR("the server ended the call OK, without a reply");
+	}
+	finish(call, &result);
+}
+
+static const struct grpc_call_events call_events = {
+	.message = on_message,
+	.closed = on_closed,
+};
+
+static void on_connect_wanted(void *user, struct grpc_channel *channel)
+{
+	struct call *call = user;
+
+	(void)channel;
+	dialer_dial(&call->dialer);
+}
+
+static const struct grpc_channel_events channel_events = { .connect_wanted = on_connect_wanted };
+static const struct dialer_events dialer_events = { 0 };
+
+/* A failure before anything could be started. */
+static int fail(struct client *client, enum grpc_status status, const char *why)
+{
+	struct report_call result = {
+		.target = client->plan->target_text,
+		.status = status,
+		.message = str_from(why),
+		.never_found = true,
+	};
+
+	instruments_call_ended(&client->instruments, false, 0);
+	return print_result(client->plan, &result);
+}
+
+int call_unresolved(struct client *client, const char *why)
+{
+	return fail(client, GRPC_UNAVAILABLE, why);
+}
+
+int call_run(struct client *client)
+{
+	struct call call = { .client = client, .reply = BUFFER_INIT, .code = EXIT_FAILED };
+
+	dialer_init(&call.dialer, client->loop, &client->target, &client->next_peer_id,
+		    &dialer_events, &call);
+	call.channel = client_channel_new(client, &channel_events, &call);
+	if (!call.channel) {
+		dialer_deinit(&call.dialer);
+		return fail(client, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	dialer_set_channel(&call.dialer, call.channel);
+	if (client_call_start(client, call.channel, &call_events, &call)) {
+		loop_run(client->loop);
+	} else {
+		call.code = fail(client, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+	}
+	grpc_channel_free(call.channel);
+	dialer_deinit(&call.dialer);
+	buffer_free(&call.reply);
+	return call.code;
+}

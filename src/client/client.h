@@ -1,0 +1,46 @@
+/* What the two ways of using the client, one call and a run, have in common. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/dial.h"
+#include "client/exporter.h"
+#include "client/plan.h"
+#include "grpc/call.h"
+#include "net/loop.h"
+
+struct client {
+	const struct plan *plan;
+	struct loop *loop;
+	struct dial_target target;
+	struct instruments instruments;
+	struct exporter *exporter; /* NULL: not asked for */
+	uint64_t next_peer_id;
+	char user_agent[64];
+};
+
+/* Each runs the loop until all is done, prints what came of it, and returns the exit code. */
+int call_run(struct client *client);
+int load_run(struct client *client);
+
+/* The target has no address: the same, without a loop having run. */
+int call_unresolved(struct client *client, const char *why);
+int load_unresolved(struct client *client, const char *why);
+
+/* NULL: no memory. The channel asks `dialer` for its connections through `events`. */
+struct grpc_channel *client_channel_new(struct client *client,
+					const struct grpc_channel_events *events, void *user);
+/* Starts the planned call, request included. NULL: no memory. */
+struct grpc_call *client_call_start(const struct client *client, struct grpc_channel *channel,
+				    const struct grpc_call_events *events, void *user);
+/* Is this unpacked message the echo of the plan's? */
+bool client_is_echo(const struct client *client, const void *message);
+/* In `closed`: nobody was there to be called. Such a call says nothing about a server. */
+bool client_never_found(const struct grpc_call *call, const struct grpc_outcome *outcome,
+			const struct dialer *dialer);
+
+/* All of it, to standard output; false, with a line on stderr, if it cannot be written. */
+bool client_print(struct bytes text);
+/* "echod client: TEXT" on standard error. */
+void client_complain(const char *text);

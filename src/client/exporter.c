@@ -1,0 +1,223 @@
+#include "client/exporter.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+#include "http2/session.h"
+#include "metrics/process.h"
+#include "net/connection.h"
+#include "net/listener.h"
+#include "version.h"
+#include "web/routes.h"
+#include "web/scrape.h"
+
+#define BACKLOG 128
+
+struct exporter {
+	struct loop *loop;
+	struct scrape scrape;
+	struct process_metrics *process;
+	struct route routes[1];
+	struct web *web;
+	struct listener *listener;
+	struct connection_limits limits;
+	struct list visitors; /* their connections */
+	char address[ADDRESS_TEXT_MAX];
+};
+
+struct visitor {
+	struct list node;
+	struct exporter *exporter;
+	struct connection *connection;
+};
+
+int instruments_init(struct instruments *instruments)
+{
+	static const char *const call_labels[] = { "method", "status", NULL };
+	static const char *const build_labels[] = { "version", "revision", "compiler",
+						    "libuv",   "nghttp2",  NULL };
+	struct family *calls, *latency, *build;
+	struct gauge *one;
+
+	*instruments = (struct instruments){ .registry = registry_new() };
+	if (!instruments->registry) {
+		return -ENOMEM;
+	}
+	calls = registry_family(instruments->registry, METRIC_COUNTER, "grpc_calls_total",
+				"Total number of gRPC calls", call_labels);
+	latency =
+		registry_histogram_family(instruments->registry, "grpc_call_latency_seconds",
+					  "Latency of gRPC calls", NULL, &histogram_default_bounds);
+	build = registry_family(instruments->registry, METRIC_GAUGE, "echod_build_info",
+				"Constant 1; the labels name this build and the libraries that it "
+				"runs with.",
+				build_labels);
+	if (!calls || !latency || !build) {
+		return -ENOMEM;
+	}
+	instruments->calls_ok = family_counter(calls, (const char *[]){ "Echo", "success" });
+	instruments->calls_failed = family_counter(calls, (const char *[]){ "Echo", "fail" });
+	instruments->latency = family_histogram(latency, NULL);
+	one = family_gauge(build,
+			   (const char *[]){ echod_version, echod_revision, echod_compiler,
+					     net_library_version(), http2_library_version() });
+	if (!instruments->calls_ok || !instruments->calls_failed || !instruments->latency || !one) {
+		return -ENOMEM;
+	}
+	gauge_set(one, 1);
+	return 0;
+}
+
+void instruments_deinit(struct instruments *instruments)
+{
+	registry_free(instruments->registry);
+	instruments->registry = NULL;
+}
+
+void instruments_call_ended(struct instruments *instruments, bool ok, int64_t latency_ns)
+{
+	counter_increment(ok ? instruments->calls_ok : instruments->calls_failed);
+	histogram_observe(instruments->latency, (double)latency_ns / NS_PER_S);
+}
+
+static void evict(void *host)
+{
+	connection_close(host, CONNECTION_CLOSED_LOCAL, 0);
+}
+
+static struct engine *on_ready(void *user, struct connection *connection)
+{
+	struct visitor *visitor = user;
+
+	return web_accept(visitor->exporter->web, evict, connection);
+}
+
+static void on_closed(void *user, struct connection *connection, enum connection_close_reason why,
+		      int err)
+{
+	struct visitor *visitor = user;
+
+	(void)connection;
+	(void)why;
+	(void)err;
+	list_remove(&visitor->node);
+	free(visitor);
+}
+
+static const struct connection_events visitor_events = {
+	.ready = on_ready,
+	.closed = on_closed,
+};
+
+/* A peer that comes when there is no memory, or at the very end. */
+static void on_unserved_closed(void *user, int err)
+{
+	(void)user;
+	(void)err;
+}
+
+static const struct transport_events unserved_events = { .closed = on_unserved_closed };
+
+static void on_accepted(void *user, struct listener *listener, struct transport *transport,
+			const struct address *peer)
+{
+	struct exporter *exporter = user;
+	struct visitor *visitor = exporter->listener ? calloc(1, sizeof(*visitor)) : NULL;
+
+	(void)listener;
+	(void)peer;
+	if (!visitor) {
+		transport_attach(transport, &unserved_events, NULL);
+		transport_close(transport, 0);
+		return;
+	}
+	visitor->exporter = exporter;
+	visitor->connection = connection_new(exporter->loop, transport, &exporter->limits, NULL,
+					     &visitor_events, visitor);
+	if (!visitor->connection) {
+		free(visitor);
+		return;
+	}
+	list_append(&exporter->visitors, &visitor->node);
+}
+
+static void on_listener_closed(void *user, struct listener *listener)
+{
+	(void)user;
+	(void)listener;
+}
+
+static const struct listener_events listener_events = {
+	.accepted = on_accepted,
+	.closed = on_listener_closed,
+};
+
+struct exporter *exporter_new(struct loop *loop, struct registry *registry,
+			      const struct address_spec *address, char *why, size_t size)
+{
+	struct exporter *exporter = calloc(1, sizeof(*exporter));
+	int err;
+
+	if (!exporter) {
+		snprintf(why, size, "out of memory");
+		return NULL;
+	}
+	exporter->loop = loop;
+	exporter->scrape.registry = registry;
+	list_init(&exporter->visitors);
+	exporter->limits = connection_default_limits;
+	exporter->limits.linger_ns = 200 * NS_PER_MS;
+	exporter->routes[0] = (struct route){ "/metrics", scrape_get, &exporter->scrape };
+	exporter->process = process_metrics_new(registry);
+	exporter->web = web_new(exporter->routes, ARRAY_SIZE(exporter->routes), &web_default_limits,
+				NULL, loop_timers(loop));
+	if (!exporter->process || !exporter->web) {
+		snprintf(why, size, "out of memory");
+		exporter_free(exporter);
+		return NULL;
+	}
+	err = listener_open(loop, address, BACKLOG, NULL, &listener_events, exporter,
+			    &exporter->listener);
+	if (err < 0) {
+		char text[ADDRESS_TEXT_MAX];
+
+		address_spec_format(address, text, sizeof(text));
+		snprintf(why, size, "cannot listen on %s: %s", text, net_strerror(err));
+		exporter_free(exporter);
+		return NULL;
+	}
+	address_format(listener_address(exporter->listener), exporter->address);
+	return exporter;
+}
+
+const char *exporter_address(const struct exporter *exporter)
+{
+	return exporter->address;
+}
+
+void exporter_close(struct exporter *exporter)
+{
+	if (!exporter->listener) {
+		return;
+	}
+	listener_close(exporter->listener);
+	exporter->listener = NULL;
+	list_for_each (&exporter->visitors, node) {
+		connection_drain(container_of(node, struct visitor, node)->connection,
+				 ENGINE_DRAIN_GRACEFUL);
+	}
+}
+
+void exporter_free(struct exporter *exporter)
+{
+	if (!exporter) {
+		return;
+	}
+	assert(list_empty(&exporter->visitors) && !exporter->listener);
+	web_free(exporter->web);
+	process_metrics_free(exporter->process);
+	free(exporter);
+}

@@ -1,0 +1,506 @@
+/*
+ * Closed-loop load: `concurrency` slots, each of which starts its next call
+ * when its last one has ended, spread over `connections` lanes (a channel and
+ * its dialer each).
+ *
+ * The happy path: every slot starts a call -> closed -> recorded -> the next
+ * one, until the count is reached or the time is up -> the last call ends ->
+ * finish: connections close, the loop empties, the summary is printed.
+ *
+ * What can fail: a server goes away. Its lane dials again for the calls that
+ * follow. Where that fails, or gives a connection on which no call is answered,
+ * the lane rests (RETRY_FIRST_NS, growing by 1.6 up to RETRY_MAX_NS) and its
+ * slots wait: so each call that found no server is one attempt to reach it, and
+ * an absent server is not hammered. When no lane ever gets a connection the run
+ * ends at once; when a run without --duration finds no server for as long as
+ * --timeout, it ends too.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "client/client.h"
+#include "client/progress.h"
+#include "client/recorder.h"
+#include "client/report.h"
+#include "commands.h"
+#include "grpc/channel.h"
+
+#define RETRY_FIRST_NS (100 * NS_PER_MS)
+#define RETRY_MAX_NS   (1 * NS_PER_S)
+
+/* Descriptors for everything but the calls' connections: the loop, standard streams, scrapes. */
+#define SPARE_FILES 64
+
+struct lane {
+	struct load *load;
+	struct dialer dialer;
+	struct grpc_channel *channel;
+	struct list waiting; /* slots, while it rests */
+	struct timer retry;  /* active: the lane rests */
+	int64_t rest_ns;     /* how long next time */
+	bool dial_wanted;    /* the channel asked while it rested */
+	bool answered;       /* a server has answered on the current connection */
+	bool failed_once;
+};
+
+struct slot {
+	struct list node;
+	struct lane *lane;
+	struct grpc_call *call; /* NULL: none in flight */
+	bool replied, echoed;
+};
+
+struct load {
+	struct client *client;
+	const struct plan *plan;
+	struct timers *timers;
+	struct lane *lanes;
+	struct slot *slots;
+	struct recorder results;
+	struct progress progress;
+	uint64_t started, in_flight;
+	uint64_t connects, connects_failed;
+	size_t lanes_failed; /* that have failed once, before any connection */
+	int64_t begin_ns, end_ns;
+	int64_t lost_ns; /* since when no server is found; 0: there is one */
+	struct timer time_up;
+	struct loop_task finish;
+	struct loop_signal *signals[2];
+	int signal;           /* that ended the run; 0: none */
+	const char *ended_by; /* NULL: count or duration */
+	bool stopping;
+	char lost_text[64];
+};
+
+static void slot_next(struct slot *slot);
+
+/* No more calls are started; the run ends with the last that is in flight. */
+static void stop(struct load *load)
+{
+	if (!load->stopping) {
+		load->stopping = true;
+		timer_stop(load->timers, &load->time_up);
+	}
+	if (load->in_flight == 0) {
+		loop_schedule(load->client->loop, &load->finish);
+	}
+}
+
+static void end_early(struct load *load, const char *why)
+{
+	if (!load->stopping) {
+		load->ended_by = why;
+	}
+	stop(load);
+}
+
+/* The lane leaves the server alone for a while. */
+static void lane_rest(struct lane *lane)
+{
+	if (!lane->load->stopping && !timer_active(&lane->retry)) {
+		timer_start(lane->load->timers, &lane->retry, lane->rest_ns);
+		lane->rest_ns = MIN(lane->rest_ns * 8 / 5, RETRY_MAX_NS);
+	}
+}
+
+static void on_retry(struct timer *timer)
+{
+	struct lane *lane = container_of(timer, struct lane, retry);
+	struct list ready = LIST_INIT(ready);
+	struct list *node;
+
+	if (lane->dial_wanted) {
+		lane->dial_wanted = false;
+		dialer_dial(&lane->dialer);
+	}
+	list_splice(&ready, &lane->waiting);
+	while ((node = list_pop(&ready))) {
+		slot_next(container_of(node, struct slot, node));
+	}
+}
+
+static void on_connect_wanted(void *user, struct grpc_channel *channel)
+{
+	struct lane *lane = user;
+
+	(void)channel;
+	if (timer_active(&lane->retry)) {
+		lane->dial_wanted = true;
+	} else {
+		dialer_dial(&lane->dialer);
+	}
+}
+
+static void on_disconnected(void *user, struct grpc_channel *channel, bool connected, int err)
+{
+	struct lane *lane = user;
+
+	(void)channel;
+	(void)connected;
+	(void)err;
+	if (!lane->answered) {
+		lane_rest(lane);
+	}
+	lane->answered = false;
+}
+
+static const struct grpc_channel_events channel_events = {
+	.connect_wanted = on_connect_wanted,
+	.disconnected = on_disconnected,
+};
+
+static void on_connected(void *user)
+{
+	struct lane *lane = user;
+
+	lane->load->connects++;
+	lane->answered = false;
+}
+
+static void on_connect_failed(void *user, struct str why)
+{
+	struct lane *lane = user;
+	struct load *load = lane->load;
+	int64_t now_ns = timers_now(load->timers);
+
+	(void)why;
+	load->connects_failed++;
+	if (!lane->failed_once) {
+		lane->failed_once = true;
+		load->lanes_failed++;
+	}
+	lane_rest(lane);
+	if (load->lost_ns == 0) {
+		load->lost_ns = now_ns;
+	}
+	if (load->connects == 0 && load->lanes_failed == load->plan->connections) {
+		end_early(load, "no server was found");
+	} else if (load->plan->duration_ns == 0 &&
+		   now_ns - load->lost_ns >= load->plan->timeout_ns) {
+		char timeout[32];
+
+		format_duration(load->plan->timeout_ns, timeout, sizeof(timeout));
+		snprintf(load->lost_text, sizeof(load->lost_text), "no server for %s", timeout);
+		end_early(load, load->lost_text);
+	}
+}
+
+static const struct dialer_events dialer_events = {
+	.connected = on_connected,
+	.failed = on_connect_failed,
+};
+
+static void on_message(struct grpc_call *call, const void *message)
+{
+	struct slot *slot = grpc_call_context(call);
+
+	slot->echoed = !slot->replied && client_is_echo(slot->lane->load->client, message);
+	slot->replied = true;
+}
+
+static void record(struct slot *slot, const struct grpc_outcome *outcome, int64_t latency_ns)
+{
+	struct lane *lane = slot->lane;
+	struct load *load = lane->load;
+	bool ok = outcome->status == GRPC_OK && slot->echoed;
+
+	if (outcome->origin == GRPC_FROM_PEER) {
+		lane->answered = true;
+		lane->rest_ns = RETRY_FIRST_NS;
+		load->lost_ns = 0;
+	}
+	instruments_call_ended(&load->client->instruments, ok, latency_ns);
+	if (outcome->status == GRPC_OK && !slot->echoed) {
+		recorder_mismatched(&load->results, latency_ns);
+	} else if (load->signal && outcome->status == GRPC_CANCELLED &&
+		   outcome->origin == GRPC_FROM_HERE) {
+		recorder_unfinished(&load->results);
+	} else if (client_never_found(slot->call, outcome, &lane->dialer)) {
+		recorder_never_found(&load->results, outcome->message);
+	} else {
+		recorder_answered(&load->results, outcome->status, latency_ns, outcome->message);
+	}
+}
+
+static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome)
+{
+	struct slot *slot = grpc_call_context(call);
+	struct load *load = slot->lane->load;
+
+	record(slot, outcome, timers_now(load->timers) - grpc_call_started_ns(call));
+	slot->call = NULL;
+	load->in_flight--;
+	slot_next(slot);
+}
+
+static const struct grpc_call_events call_events = {
+	.message = on_message,
+	.closed = on_closed,
+};
+
+/*
+ * Starts the slot's next call; or makes it wait for its lane; or lets it be, at the end of
+ * the run.
+ */
+static void slot_next(struct slot *slot)
+{
+	struct lane *lane = slot->lane;
+	struct load *load = lane->load;
+
+	if (load->stopping || (load->plan->count && load->started == load->plan->count)) {
+		if (load->in_flight == 0) {
+			stop(load);
+		}
+		return;
+	}
+	if (timer_active(&lane->retry)) {
+		list_append(&lane->waiting, &slot->node);
+		return;
+	}
+	load->started++;
+	slot->replied = slot->echoed = false;
+	slot->call = client_call_start(load->client, lane->channel, &call_events, slot);
+	if (!slot->call) {
+		recorder_answered(&load->results, GRPC_RESOURCE_EXHAUSTED, 0,
+				  STR("out of memory here"));
+		lane_rest(lane);
+		list_append(&lane->waiting, &slot->node);
+		return;
+	}
+	load->in_flight++;
+}
+
+static void on_time_up(struct timer *timer)
+{
+	stop(container_of(timer, struct load, time_up));
+}
+
+static void on_signal(void *user, int number)
+{
+	struct load *load = user;
+
+	if (load->signal) {
+		return;
+	}
+	load->signal = number;
+	load->ended_by = number == SIGINT ? "SIGINT" : "SIGTERM";
+	stop(load);
+	for (uint64_t i = 0; i < load->plan->concurrency; i++) {
+		if (load->slots[i].call) {
+			grpc_call_cancel(load->slots[i].call, GRPC_CANCELLED);
+		}
+	}
+}
+
+/* The last call has ended: lets go of everything that keeps the loop alive. */
+static void on_finish(struct loop_task *task)
+{
+	struct load *load = container_of(task, struct load, finish);
+
+	load->end_ns = timers_now(load->timers);
+	progress_stop(&load->progress);
+	for (uint64_t i = 0; i < load->plan->connections; i++) {
+		struct lane *lane = &load->lanes[i];
+
+		timer_stop(load->timers, &lane->retry);
+		grpc_channel_drain(lane->channel);
+		dialer_close(&lane->dialer, false);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(load->signals); i++) {
+		loop_signal_free(load->signals[i]);
+		load->signals[i] = NULL;
+	}
+	if (load->client->exporter) {
+		exporter_close(load->client->exporter);
+	}
+}
+
+static bool lane_init(struct lane *lane, struct load *load)
+{
+	struct client *client = load->client;
+
+	lane->load = load;
+	lane->rest_ns = RETRY_FIRST_NS;
+	list_init(&lane->waiting);
+	timer_init(&lane->retry, on_retry);
+	dialer_init(&lane->dialer, client->loop, &client->target, &client->next_peer_id,
+		    &dialer_events, lane);
+	lane->channel = client_channel_new(client, &channel_events, lane);
+	dialer_set_channel(&lane->dialer, lane->channel);
+	return lane->channel != NULL;
+}
+
+static void load_deinit(struct load *load)
+{
+	for (uint64_t i = 0; load->lanes && i < load->plan->connections; i++) {
+		if (load->lanes[i].channel) {
+			grpc_channel_free(load->lanes[i].channel);
+			dialer_deinit(&load->lanes[i].dialer);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(load->signals); i++) {
+		if (load->signals[i]) {
+			loop_signal_free(load->signals[i]);
+		}
+	}
+	free(load->lanes);
+	free(load->slots);
+	recorder_deinit(&load->results);
+}
+
+static bool load_init(struct load *load, struct client *client)
+{
+	static const int numbers[] = { SIGINT, SIGTERM };
+	const struct plan *plan = client->plan;
+
+	*load = (struct load){ .client = client, .plan = plan };
+	load->timers = loop_timers(client->loop);
+	timer_init(&load->time_up, on_time_up);
+	loop_task_init(&load->finish, on_finish);
+	load->lanes = calloc(plan->connections, sizeof(*load->lanes));
+	load->slots = calloc(plan->concurrency, sizeof(*load->slots));
+	if (recorder_init(&load->results) < 0 || !load->lanes || !load->slots) {
+		return false;
+	}
+	for (uint64_t i = 0; i < plan->connections; i++) {
+		if (!lane_init(&load->lanes[i], load)) {
+			return false;
+		}
+	}
+	for (uint64_t i = 0; i < plan->concurrency; i++) {
+		list_init(&load->slots[i].node);
+		load->slots[i].lane = &load->lanes[i % plan->connections];
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		load->signals[i] = loop_signal_new(client->loop, numbers[i], on_signal, load);
+		if (!load->signals[i]) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void begin(struct load *load)
+{
+	const struct plan *plan = load->plan;
+
+	load->begin_ns = timers_now(load->timers);
+	if (plan->duration_ns) {
+		timer_start(load->timers, &load->time_up, plan->duration_ns);
+	}
+	if (plan->progress) {
+		progress_start(&load->progress, load->timers, &load->results, &load->in_flight,
+			       isatty(STDERR_FILENO));
+	}
+	for (uint64_t i = 0; i < plan->concurrency; i++) {
+		slot_next(&load->slots[i]);
+	}
+}
+
+static bool print_summary(const struct load *load)
+{
+	const struct report_run run = {
+		.target = load->plan->target_text,
+		.concurrency = load->plan->concurrency,
+		.connections = load->plan->connections,
+		.elapsed_ns = load->end_ns - load->begin_ns,
+		.results = &load->results,
+		.connects = load->connects,
+		.connects_failed = load->connects_failed,
+		.ended_by = load->ended_by,
+	};
+	struct buffer text = BUFFER_INIT;
+	bool printed = (load->plan->json ? report_run_json(&text, &run)
+					 : report_run_text(&text, &run)) == 0;
+
+	if (!printed) {
+		client_complain("out of memory");
+	} else {
+		printed = client_print(buffer_bytes(&text));
+	}
+	buffer_free(&text);
+	return printed;
+}
+
+static int exit_code(const struct load *load)
+{
+	if (load->signal) {
+		return 128 + load->signal;
+	}
+	if (load->connects == 0) {
+		return EXIT_NO_CONNECTION;
+	}
+	if (load->results.mismatched || load->results.by_status[GRPC_OK] == 0) {
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
+
+/*
+ * Raises the limit on open files to what is allowed. False, with a line on stderr: it does
+ * not suffice.
+ */
+static bool allow_files(uint64_t connections)
+{
+	struct rlimit limit;
+	char why[160];
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+		return true;
+	}
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= connections + SPARE_FILES) {
+		return true;
+	}
+	snprintf(why, sizeof(why),
+		 "--connections=%" PRIu64 " needs %" PRIu64 " open files, and %ju are allowed",
+		 connections, connections + SPARE_FILES, (uintmax_t)limit.rlim_cur);
+	client_complain(why);
+	return false;
+}
+
+static void announce(const struct plan *plan)
+{
+	struct buffer text = BUFFER_INIT;
+
+	if (plan_describe(plan, &text) == 0) {
+		fprintf(stderr, "echod client: %.*s\n", (int)buffer_len(&text),
+			(const char *)buffer_bytes(&text).data);
+	}
+	buffer_free(&text);
+}
+
+int load_unresolved(struct client *client, const char *why)
+{
+	(void)client;
+	client_complain(why);
+	return EXIT_NO_CONNECTION;
+}
+
+int load_run(struct client *client)
+{
+	struct load load;
+	int code = EXIT_FAILED;
+
+	if (!allow_files(client->plan->connections)) {
+		return EXIT_USAGE;
+	}
+	if (!load_init(&load, client)) {
+		client_complain("cannot start: out of memory or of file descriptors");
+		load_deinit(&load);
+		return EXIT_FAILED;
+	}
+	announce(client->plan);
+	begin(&load);
+	loop_run(client->loop);
+	code = print_summary(&load) ? exit_code(&load) : EXIT_FAILED;
+	load_deinit(&load);
+	return code;
+}

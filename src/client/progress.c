@@ -1,0 +1,109 @@
+#include "client/progress.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "client/report.h"
+
+#define TERMINAL_INTERVAL_NS (1 * NS_PER_S)
+#define PLAIN_INTERVAL_NS    (10 * NS_PER_S)
+
+/* To the line's start, and clear what stands there. */
+#define CLEAR_LINE "\r\033[K"
+
+int progress_line(struct buffer *out, const struct progress_view *view)
+{
+	const struct recorder *results = view->results;
+	uint64_t ok = results->by_status[GRPC_OK];
+	char p50[32], p99[32];
+	int err;
+
+	err = buffer_printf(out,
+			    "%3" PRId64 "s  %" PRIu64 ".%" PRIu64 "/s  %" PRIu64 " ok  %" PRIu64
+			    " failed  %" PRIu64 " no server  %" PRIu64 " in flight",
+			    (view->elapsed_ns + NS_PER_S / 2) / NS_PER_S,
+			    view->tenths_per_second / 10, view->tenths_per_second % 10, ok,
+			    recorder_reached(results) - ok, results->never_found, view->in_flight);
+	if (err == 0 && latencies_count(results->ok) > 0) {
+		report_duration(latencies_quantile(results->ok, .5), p50, sizeof(p50));
+		report_duration(latencies_quantile(results->ok, .99), p99, sizeof(p99));
+		err = buffer_printf(out, "  p50 %s  p99 %s", p50, p99);
+	}
+	return err;
+}
+
+/* All or nothing, and only now: progress is not worth waiting for. */
+static bool write_now(const struct buffer *text)
+{
+	struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) &&
+	       write(STDERR_FILENO, buffer_data(text), buffer_len(text)) > 0;
+}
+
+static void draw(struct progress *progress, int64_t now_ns)
+{
+	uint64_t reached = recorder_reached(progress->results);
+	const struct progress_view view = {
+		.elapsed_ns = now_ns - progress->started_ns,
+		.tenths_per_second = report_rate_tenths(reached - progress->last_reached,
+							now_ns - progress->last_ns),
+		.in_flight = *progress->in_flight,
+		.results = progress->results,
+	};
+
+	progress->last_reached = reached;
+	progress->last_ns = now_ns;
+	buffer_clear(&progress->line);
+	if (buffer_append_str(&progress->line,
+			      progress->terminal ? STR(CLEAR_LINE) : STR("echod client: ")) < 0 ||
+	    progress_line(&progress->line, &view) < 0 ||
+	    (!progress->terminal && buffer_append_str(&progress->line, STR("\n")) < 0)) {
+		return;
+	}
+	if (write_now(&progress->line)) {
+		progress->drawn = progress->terminal;
+	}
+}
+
+static void on_tick(struct timer *timer)
+{
+	struct progress *progress = container_of(timer, struct progress, tick);
+	int64_t now_ns = timers_now(progress->timers);
+
+	timer_start_at(progress->timers, timer, now_ns + progress->interval_ns);
+	draw(progress, now_ns);
+}
+
+void progress_start(struct progress *progress, struct timers *timers,
+		    const struct recorder *results, const uint64_t *in_flight, bool terminal)
+{
+	*progress = (struct progress){
+		.timers = timers,
+		.results = results,
+		.in_flight = in_flight,
+		.terminal = terminal,
+		.interval_ns = terminal ? TERMINAL_INTERVAL_NS : PLAIN_INTERVAL_NS,
+		.started_ns = timers_now(timers),
+		.line = BUFFER_INIT,
+	};
+	progress->last_ns = progress->started_ns;
+	timer_init(&progress->tick, on_tick);
+	timer_start(timers, &progress->tick, progress->interval_ns);
+}
+
+void progress_stop(struct progress *progress)
+{
+	if (!progress->timers) {
+		return;
+	}
+	timer_stop(progress->timers, &progress->tick);
+	buffer_clear(&progress->line);
+	if (progress->drawn && buffer_append_str(&progress->line, STR(CLEAR_LINE)) == 0) {
+		(void)write_now(&progress->line);
+	}
+	buffer_free(&progress->line);
+	progress->timers = NULL;
+}
