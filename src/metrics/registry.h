@@ -5,8 +5,12 @@
  * (start-up fails). The line set is constant afterwards: every child that can
  * ever appear is created up front, label values come from compile-time tables.
  * Names, help and label strings are borrowed and must outlive the registry.
+ * A family or child may be asked of a NULL family and is NULL then, so that
+ * one check at the end of a chain suffices.
  *
- * The walk visits families by name and children by label values, byte-stable.
+ * The walk visits families by name, children by label values, and labels by
+ * name whatever the order of registration: its order is byte-stable. A family
+ * whose children have no value to show is left out.
  * It runs on the loop's thread, the only writer, so that what it sees is one
  * instant: no observation is ever half done.
  */
@@ -40,22 +44,26 @@ struct family_view {
 struct sample_view {
 	const char *label_values[METRIC_MAX_LABELS];
 	bool is_double;
-	uint64_t whole;	   /* counter or gauge (as int64_t for a gauge) where !is_double */
-	double real;	   /* where is_double */
+	uint64_t whole; /* counter or gauge (as int64_t for a gauge) where !is_double */
+	double real;    /* where is_double */
 	const struct histogram_snapshot *histogram;
 };
 
 /* Upcalls of a walk, in order: family, its samples, family_end, ... A non-zero return ends the walk with it. */
 struct registry_visitor {
 	int (*family)(void *user, const struct family_view *family);
-	int (*sample)(void *user, const struct family_view *family, const struct sample_view *sample);
+	int (*sample)(void *user, const struct family_view *family,
+		      const struct sample_view *sample);
 	int (*family_end)(void *user, const struct family_view *family);
 };
 
 struct registry *registry_new(void);
 void registry_free(struct registry *registry);
 
-/* `label_names`: NULL-terminated, or NULL for none. A name twice is our own bug (assert). */
+/*
+ * `label_names`: NULL-terminated, or NULL for none. A name twice, or one that
+ * the format forbids, is our own bug (assert).
+ */
 struct family *registry_family(struct registry *registry, enum metric_type type, const char *name,
 			       const char *help, const char *const *label_names);
 struct family *registry_histogram_family(struct registry *registry, const char *name,

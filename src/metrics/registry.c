@@ -1,0 +1,383 @@
+#include "metrics/registry.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "metrics/exposition.h"
+
+struct hook {
+	struct list node;
+	void (*begin)(void *user);
+	void *user;
+};
+
+struct registry {
+	struct list families; /* by name */
+	struct list hooks;    /* in the order in which they were added */
+};
+
+struct family {
+	struct list node;
+	struct registry *registry;
+	struct family_view view; /* label names in ascending order */
+	/* Where the caller's i-th label went: values are given in the caller's order. */
+	size_t place[METRIC_MAX_LABELS];
+	struct list children; /* by label values */
+};
+
+struct child {
+	struct list node;
+	const char *label_values[METRIC_MAX_LABELS]; /* in the order of the view's names */
+	bool (*read)(void *user, double *ret);       /* a computed child, which has no cell */
+	void *user;
+	union cell {
+		struct counter counter;
+		struct gauge gauge;
+		struct histogram histogram;
+	} cell;
+};
+
+struct registry *registry_new(void)
+{
+	struct registry *registry = calloc(1, sizeof(*registry));
+
+	if (registry) {
+		list_init(&registry->families);
+		list_init(&registry->hooks);
+	}
+	return registry;
+}
+
+static void family_free(struct family *family)
+{
+	struct list *node;
+
+	while ((node = list_pop(&family->children))) {
+		free(container_of(node, struct child, node));
+	}
+	free(family);
+}
+
+void registry_free(struct registry *registry)
+{
+	struct list *node;
+
+	if (!registry) {
+		return;
+	}
+	while ((node = list_pop(&registry->families))) {
+		family_free(container_of(node, struct family, node));
+	}
+	while ((node = list_pop(&registry->hooks))) {
+		free(container_of(node, struct hook, node));
+	}
+	free(registry);
+}
+
+/* --- families ------------------------------------------------------------ */
+
+/* [a-zA-Z_:][a-zA-Z0-9_:]*, without the colon for labels. */
+static bool is_name(const char *name, bool colon)
+{
+	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+
+	for (const char *p = name; *p != '\0'; p++) {
+		bool digit = p > name && *p >= '0' && *p <= '9';
+
+		if (!digit && !strchr(first, *p) && !(colon && *p == ':')) {
+			return false;
+		}
+	}
+	return *name != '\0';
+}
+
+/* Sorts the label names, and remembers where each of the caller's went. */
+static void set_labels(struct family *family, const char *const *names)
+{
+	struct family_view *view = &family->view;
+
+	for (; names && names[view->n_labels]; view->n_labels++) {
+		const char *name = names[view->n_labels];
+		size_t place = view->n_labels;
+
+		assert(view->n_labels < METRIC_MAX_LABELS);
+		assert(is_name(name, false) && strcmp(name, "le") != 0);
+		for (; place > 0 && strcmp(view->label_names[place - 1], name) > 0; place--) {
+			view->label_names[place] = view->label_names[place - 1];
+		}
+		view->label_names[place] = name;
+		for (size_t i = 0; i < view->n_labels; i++) {
+			family->place[i] += family->place[i] >= place;
+		}
+		family->place[view->n_labels] = place;
+	}
+}
+
+/* Into the list by name. The same name twice is our own bug. */
+static void insert_family(struct registry *registry, struct family *family)
+{
+	struct list *after = registry->families.prev;
+
+	while (after != &registry->families) {
+		struct family *other = container_of(after, struct family, node);
+		int order = strcmp(other->view.name, family->view.name);
+
+		assert(order != 0);
+		if (order < 0) {
+			break;
+		}
+		after = after->prev;
+	}
+	list_prepend(after, &family->node); /* behind `after` */
+}
+
+static struct family *new_family(struct registry *registry, struct family_view view,
+				 const char *const *label_names)
+{
+	struct family *family = calloc(1, sizeof(*family));
+
+	assert(is_name(view.name, true));
+	if (!family) {
+		return NULL;
+	}
+	family->registry = registry;
+	family->view = view;
+	list_init(&family->children);
+	set_labels(family, label_names);
+	insert_family(registry, family);
+	return family;
+}
+
+struct family *registry_family(struct registry *registry, enum metric_type type, const char *name,
+			       const char *help, const char *const *label_names)
+{
+	assert(type != METRIC_HISTOGRAM);
+	return new_family(registry,
+			  (struct family_view){ .name = name, .help = help, .type = type },
+			  label_names);
+}
+
+/* The text of a bound is part of a series' identity: a wrong one would never match anybody's query. */
+static bool bounds_are_labelled(const struct histogram_bounds *bounds)
+{
+	for (size_t i = 0; i < bounds->n; i++) {
+		char text[32];
+
+		text[exposition_format_double(bounds->values[i], text)] = '\0';
+		if (strcmp(text, bounds->labels[i]) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+struct family *registry_histogram_family(struct registry *registry, const char *name,
+					 const char *help, const char *const *label_names,
+					 const struct histogram_bounds *bounds)
+{
+	assert(bounds_are_labelled(bounds));
+	return new_family(
+		registry,
+		(struct family_view){
+			.name = name, .help = help, .type = METRIC_HISTOGRAM, .bounds = bounds },
+		label_names);
+}
+
+/* --- children ------------------------------------------------------------ */
+
+static int compare(const struct family *family, const char *const *a, const char *const *b)
+{
+	int order = 0;
+
+	for (size_t i = 0; i < family->view.n_labels && order == 0; i++) {
+		order = strcmp(a[i], b[i]);
+	}
+	return order;
+}
+
+/* The child with these values, made if there is none. NULL: no memory. */
+static struct child *get_child(struct family *family, const char *const *given)
+{
+	const char *values[METRIC_MAX_LABELS] = { NULL };
+	struct list *after = family->children.prev;
+	struct child *child;
+
+	for (size_t i = 0; i < family->view.n_labels; i++) {
+		assert(given && given[i]);
+		values[family->place[i]] = given[i];
+	}
+	for (; after != &family->children; after = after->prev) {
+		int order;
+
+		child = container_of(after, struct child, node);
+		order = compare(family, child->label_values, values);
+		if (order == 0) {
+			return child;
+		}
+		if (order < 0) {
+			break;
+		}
+	}
+	child = calloc(1, sizeof(*child));
+	if (!child) {
+		return NULL;
+	}
+	memcpy(child->label_values, values, sizeof(values));
+	if (family->view.type == METRIC_HISTOGRAM) {
+		histogram_init(&child->cell.histogram, family->view.bounds);
+	}
+	list_prepend(after, &child->node); /* behind `after` */
+	return child;
+}
+
+static struct child *get_stored(struct family *family, enum metric_type type,
+				const char *const *label_values)
+{
+	struct child *child;
+
+	if (!family) {
+		return NULL;
+	}
+	assert(family->view.type == type);
+	child = get_child(family, label_values);
+	assert(!child || !child->read);
+	return child;
+}
+
+struct counter *family_counter(struct family *family, const char *const *label_values)
+{
+	struct child *child = get_stored(family, METRIC_COUNTER, label_values);
+
+	return child ? &child->cell.counter : NULL;
+}
+
+struct gauge *family_gauge(struct family *family, const char *const *label_values)
+{
+	struct child *child = get_stored(family, METRIC_GAUGE, label_values);
+
+	return child ? &child->cell.gauge : NULL;
+}
+
+struct histogram *family_histogram(struct family *family, const char *const *label_values)
+{
+	struct child *child = get_stored(family, METRIC_HISTOGRAM, label_values);
+
+	return child ? &child->cell.histogram : NULL;
+}
+
+struct counter *registry_counter(struct registry *registry, const char *name, const char *help)
+{
+	return family_counter(registry_family(registry, METRIC_COUNTER, name, help, NULL), NULL);
+}
+
+struct gauge *registry_gauge(struct registry *registry, const char *name, const char *help)
+{
+	return family_gauge(registry_family(registry, METRIC_GAUGE, name, help, NULL), NULL);
+}
+
+int family_computed(struct family *family, const char *const *label_values,
+		    bool (*read)(void *user, double *ret), void *user)
+{
+	struct child *child;
+
+	if (!family) {
+		return -ENOMEM;
+	}
+	assert(family->view.type != METRIC_HISTOGRAM);
+	child = get_child(family, label_values);
+	if (!child) {
+		return -ENOMEM;
+	}
+	child->read = read;
+	child->user = user;
+	return 0;
+}
+
+/* --- the walk ------------------------------------------------------------ */
+
+int registry_on_walk(struct registry *registry, void (*begin)(void *user), void *user)
+{
+	struct hook *hook = calloc(1, sizeof(*hook));
+
+	if (!hook) {
+		return -ENOMEM;
+	}
+	hook->begin = begin;
+	hook->user = user;
+	list_append(&registry->hooks, &hook->node);
+	return 0;
+}
+
+/* False: there is no value now. */
+static bool read_child(const struct family *family, const struct child *child,
+		       struct histogram_snapshot *snapshot, struct sample_view *ret)
+{
+	memcpy(ret->label_values, child->label_values, sizeof(ret->label_values));
+	if (child->read) {
+		ret->is_double = true;
+		return child->read(child->user, &ret->real);
+	}
+	switch (family->view.type) {
+	case METRIC_COUNTER:
+		ret->whole = counter_read(&child->cell.counter);
+		break;
+	case METRIC_GAUGE:
+		ret->whole = (uint64_t)gauge_read(&child->cell.gauge);
+		break;
+	case METRIC_HISTOGRAM:
+		histogram_read(&child->cell.histogram, snapshot);
+		ret->histogram = snapshot;
+		break;
+	}
+	return true;
+}
+
+/* A family is named only once a sample follows. */
+static int walk_family(const struct family *family, const struct registry_visitor *visitor,
+		       void *user)
+{
+	struct histogram_snapshot snapshot;
+	bool named = false;
+	int result = 0;
+
+	list_for_each (&family->children, node) {
+		struct sample_view sample = { .is_double = false };
+
+		if (!read_child(family, container_of(node, struct child, node), &snapshot,
+				&sample)) {
+			continue;
+		}
+		if (!named) {
+			named = true;
+			result = visitor->family(user, &family->view);
+		}
+		if (result == 0) {
+			result = visitor->sample(user, &family->view, &sample);
+		}
+		if (result != 0) {
+			return result;
+		}
+	}
+	return named ? visitor->family_end(user, &family->view) : 0;
+}
+
+int registry_walk(struct registry *registry, const struct registry_visitor *visitor, void *user)
+{
+	int result = 0;
+
+	list_for_each (&registry->hooks, node) {
+		struct hook *hook = container_of(node, struct hook, node);
+
+		hook->begin(hook->user);
+	}
+	list_for_each (&registry->families, node) {
+		result = walk_family(container_of(node, struct family, node), visitor, user);
+		if (result != 0) {
+			break;
+		}
+	}
+	return result;
+}
