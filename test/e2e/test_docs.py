@@ -1,0 +1,59 @@
+"""What the documents say of flags and metrics is what the program has."""
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MAY_BE_LEFT_OUT = {"process_"}  # omitted where /proc does not tell
+
+
+def documented_families():
+    """name -> (type, label names, HELP), from the tables of docs/metrics.md."""
+    row = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram) \| (.*?)\s?\| (.+) \|$", re.M)
+    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    found = row.findall(text)
+    families = {name: (kind, set(re.findall(r"`(\w+)`", labels)), words)
+                for name, kind, labels, words in found}
+    assert len(families) == len(found), "a family has two rows"
+    assert len(families) > 30, "the tables are not found any more"
+    return families
+
+
+def test_every_family_is_documented_as_it_is(shared):
+    documented = documented_families()
+    scraped = shared.scrape().families
+    for name, family in scraped.items():
+        labels = {label for _, pairs in family.samples for label, _ in pairs} - {"le"}
+        assert documented.get(name) == (family.type, labels, family.help), name
+    missing = {name for name in documented.keys() - scraped.keys()
+               if not name.startswith(tuple(MAY_BE_LEFT_OUT))}
+    assert not missing, f"documented and not there: {missing}"
+
+
+def flags_of_help(run, command):
+    text = run(command, "--help").stdout.decode()
+    flags = set(re.findall(r"^\s+--(?:\[no-\])?([a-z][a-z.-]*)", text, re.M))
+    assert len(flags) > 8, f"--help is not understood:\n{text}"
+    return flags
+
+
+@pytest.mark.parametrize("command, page", [("serve", "echod.8"), ("client", "echod-client.1")])
+def test_man_page_has_every_flag_and_no_other(run, command, page):
+    text = (ROOT / "docs/man" / page).read_text(encoding="utf-8")
+    described = set(re.findall(r"^\.It Fl Fl ([a-z][a-z.-]*)", text, re.M))
+    assert described - {"help", "version"} == flags_of_help(run, command) - {"help", "version"}
+
+
+def test_readme_has_every_flag_of_serve(run):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `--([a-z.-]+)` \|", text, re.M)) == \
+        flags_of_help(run, "serve") - {"help", "version"}
+
+
+def test_links_between_documents_lead_somewhere():
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
