@@ -24,9 +24,7 @@ static struct engine *on_ready(void *user, struct connection *connection)
 	(void)connection;
 	struct engine *engine = door->events->serve(door->user, guest);
 
-	if (!engine) {
-		counter_increment(door->options.meters->refused_memory);
-	} else if (door->draining) {
+	if (engine && door->draining) {
 		/* The connection has its engine once this returns: it is told then. */
 		loop_schedule(door->options.house->loop, &door->drain_task);
 	}

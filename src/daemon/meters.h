@@ -20,7 +20,7 @@ enum meters_door { DOOR_GRPC, DOOR_METRICS, DOORS };
 struct meters_door_set {
 	struct listener_meters listener;
 	struct connection_meters connection;
-	struct counter *refused_memory; /* no memory to serve an accepted connection */
+	struct counter *refused_memory; /* accepted, and no memory for a connection */
 };
 
 struct meters {
