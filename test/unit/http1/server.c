@@ -153,6 +153,7 @@ static const struct refused {
 	/* the request line */
 	{ 400, "GET  /metrics HTTP/1.1\r\n" HOST END },
 	{ 400, "GET /metrics  HTTP/1.1\r\n" HOST END },
+	{ 400, "GET  HTTP/1.1\r\n" HOST END },
 	{ 400, "GET /metrics HTTP/1.1 \r\n" HOST END },
 	{ 400, "GET\t/metrics HTTP/1.1\r\n" HOST END },
 	{ 400, " GET /metrics HTTP/1.1\r\n" HOST END },
