@@ -18,9 +18,7 @@ struct call {
 	struct dialer dialer;
 	struct grpc_channel *channel;
 	bool replied, mismatched;
-	bool attached; /* a connection was made */
-	bool no_memory;
-	struct buffer reply;
+	struct str reply; /* borrowed from the message, which lives as long as its call */
 	int code;
 };
 
@@ -31,9 +29,7 @@ static void on_message(struct grpc_call *grpc_call, const void *message)
 
 	call->replied = true;
 	call->mismatched = !client_is_echo(call->client, message);
-	if (buffer_append(&call->reply, response->message.data, response->message.len) < 0) {
-		call->no_memory = true;
-	}
+	call->reply = (struct str){ (const char *)response->message.data, response->message.len };
 }
 
 static void complain_of_failure(const struct report_call *result)
@@ -119,22 +115,17 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 		.peer = peer ? peer->address : NULL,
 		.status = outcome->status,
 		.message = outcome->message,
-		.never_found = client_never_found(grpc_call, outcome, &call->dialer),
+		.never_found = client_never_found(outcome, &call->dialer),
 		.replied = call->replied,
 		.mismatched = call->mismatched,
-		.reply = { (const char *)buffer_bytes(&call->reply).data,
-			   buffer_len(&call->reply) },
+		.reply = call->reply,
 		.latency_ns = timers_now(loop_timers(call->client->loop)) -
 			      grpc_call_started_ns(grpc_call),
 		.initial = grpc_call_metadata(grpc_call),
 		.trailing = outcome->trailers,
 	};
 
-	if (call->no_memory) {
-		result.status = GRPC_RESOURCE_EXHAUSTED;
-		result.message = STR("no memory for the reply");
-		result.replied = false;
-	} else if (result.status == GRPC_OK && !call->replied) {
+	if (result.status == GRPC_OK && !call->replied) {
 		result.status = GRPC_INTERNAL;
 		result.message = STR("the server ended the call OK, without a reply");
 	}
@@ -178,7 +169,7 @@ int call_unresolved(struct client *client, const char *why)
 
 int call_run(struct client *client)
 {
-	struct call call = { .client = client, .reply = BUFFER_INIT, .code = EXIT_FAILED };
+	struct call call = { .client = client, .code = EXIT_FAILED };
 
 	dialer_init(&call.dialer, client->loop, &client->target, &client->next_peer_id,
 		    &dialer_events, &call);
@@ -195,6 +186,5 @@ int call_run(struct client *client)
 	}
 	grpc_channel_free(call.channel);
 	dialer_deinit(&call.dialer);
-	buffer_free(&call.reply);
 	return call.code;
 }

@@ -62,17 +62,14 @@ bool client_is_echo(const struct client *client, const void *message)
 		(struct str){ (const char *)buffer_bytes(sent).data, buffer_len(sent) });
 }
 
-bool client_never_found(const struct grpc_call *call, const struct grpc_outcome *outcome,
-			const struct dialer *dialer)
+bool client_never_found(const struct grpc_outcome *outcome, const struct dialer *dialer)
 {
-	if (outcome->status == GRPC_OK) {
+	if (!outcome->unprocessed || outcome->origin != GRPC_FROM_TRANSPORT) {
 		return false;
 	}
-	if (outcome->origin == GRPC_FROM_TRANSPORT) {
-		return outcome->unprocessed;
-	}
-	/* The deadline came while the call waited for a connection. */
-	return outcome->origin == GRPC_FROM_HERE && !grpc_call_peer(call) && dialer_dialing(dialer);
+	/* A deadline can also come in the queue for a stream, of a server that is there. */
+	return outcome->status == GRPC_UNAVAILABLE ||
+	       (outcome->status == GRPC_DEADLINE_EXCEEDED && dialer->n_attached == 0);
 }
 
 bool client_print(struct bytes text)

@@ -37,8 +37,7 @@ struct grpc_call *client_call_start(const struct client *client, struct grpc_cha
 /* Is this unpacked message the echo of the plan's? */
 bool client_is_echo(const struct client *client, const void *message);
 /* In `closed`: nobody was there to be called. Such a call says nothing about a server. */
-bool client_never_found(const struct grpc_call *call, const struct grpc_outcome *outcome,
-			const struct dialer *dialer);
+bool client_never_found(const struct grpc_outcome *outcome, const struct dialer *dialer);
 
 /* All of it, to standard output; false, with a line on stderr, if it cannot be written. */
 bool client_print(struct bytes text);

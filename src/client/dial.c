@@ -90,6 +90,7 @@ static struct engine *on_ready(void *user, struct connection *connection)
 		return NULL;
 	}
 	link->attached = true;
+	dialer->n_attached++;
 	dialer->dialing = false;
 	if (dialer->events->connected) {
 		dialer->events->connected(dialer->user);
@@ -103,7 +104,9 @@ static void on_closed(void *user, struct connection *connection, enum connection
 	struct link *link = user;
 
 	(void)connection;
-	if (!link->attached) {
+	if (link->attached) {
+		link->dialer->n_attached--;
+	} else {
 		if (err == 0) {
 			err = why == CONNECTION_CLOSED_TIMEOUT ? -ETIMEDOUT : -ECONNRESET;
 		}

@@ -58,6 +58,7 @@ struct dialer {
 	void *user;
 	uint64_t *next_peer_id; /* of the run */
 	struct list links;      /* connections, with what belongs to each */
+	size_t n_attached;      /* of them, given to the channel: in use, or draining */
 	size_t next;            /* index of the address to try */
 	struct loop_task step;
 	int err;      /* of the last attempt */
@@ -75,10 +76,6 @@ static inline void dialer_set_channel(struct dialer *dialer, struct grpc_channel
 }
 /* The channel's connect_wanted. Nothing fails from within: outcomes arrive from the loop. */
 void dialer_dial(struct dialer *dialer);
-static inline bool dialer_dialing(const struct dialer *dialer)
-{
-	return dialer->dialing;
-}
 /*
  * Ends every connection, at once if `abort`, else when it has nothing left to do; nothing
  * is dialled afterwards.

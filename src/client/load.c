@@ -98,7 +98,7 @@ static void end_early(struct load *load, const char *why)
 /* The lane leaves the server alone for a while. */
 static void lane_rest(struct lane *lane)
 {
-	if (!lane->load->stopping && !timer_active(&lane->retry)) {
+	if (!timer_active(&lane->retry)) {
 		timer_start(lane->load->timers, &lane->retry, lane->rest_ns);
 		lane->rest_ns = MIN(lane->rest_ns * 8 / 5, RETRY_MAX_NS);
 	}
@@ -139,6 +139,9 @@ static void on_disconnected(void *user, struct grpc_channel *channel, bool conne
 	(void)channel;
 	(void)connected;
 	(void)err;
+	if (lane->dialer.n_attached > 1) {
+		return; /* it had drained, beside its successor */
+	}
 	if (!lane->answered) {
 		lane_rest(lane);
 	}
@@ -207,9 +210,9 @@ static void record(struct slot *slot, const struct grpc_outcome *outcome, int64_
 	if (outcome->status == GRPC_OK && !slot->echoed) {
 		recorder_mismatched(&load->results, latency_ns);
 	} else if (load->signal && outcome->status == GRPC_CANCELLED &&
-		   outcome->origin == GRPC_FROM_HERE) {
+		   outcome->origin != GRPC_FROM_PEER) {
 		recorder_unfinished(&load->results);
-	} else if (client_never_found(slot->call, outcome, &lane->dialer)) {
+	} else if (client_never_found(outcome, &lane->dialer)) {
 		recorder_never_found(&load->results, outcome->message);
 	} else {
 		recorder_answered(&load->results, outcome->status, latency_ns, outcome->message);
