@@ -33,7 +33,6 @@ static void from_whole(uint64_t number, struct decimal *ret)
 		ret->digits[i] = reversed[n - 1 - i];
 	}
 	ret->n = ret->point = n;
-	strip_zeros(ret);
 }
 
 /*
@@ -55,7 +54,6 @@ static bool round_to(double value, int digits, struct decimal *ret)
 		}
 	}
 	ret->point = (int)strtol(end + 1, NULL, 10) + 1;
-	strip_zeros(ret);
 	return same;
 }
 
@@ -91,7 +89,7 @@ static void shortest(double value, struct decimal *ret)
 		if (round_to(value, digits, ret)) {
 			return;
 		}
-		if (digits == DBL_DIG + 1 && ret->n == digits && next_reads_back(value, ret)) {
+		if (digits == DBL_DIG + 1 && next_reads_back(value, ret)) {
 			return;
 		}
 	}
@@ -170,6 +168,7 @@ size_t exposition_format_double(double value, char text[32])
 	} else {
 		shortest(value, &decimal);
 	}
+	strip_zeros(&decimal);
 	/* strconv's rule for 'g' with the shortest form: exponents from -4 to 5 are written out. */
 	if (value > 0 && (decimal.point < -3 || decimal.point > 6)) {
 		p = put_scientific(p, &decimal);
