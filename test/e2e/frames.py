@@ -232,12 +232,12 @@ class Closed(Exception):
 class Peer:
     """One connection to the server.
 
-    settings  what ours begin with
+    initial   our first SETTINGS
     ack       False: never acknowledge the server's SETTINGS
     credit    False: give no flow-control credit for DATA received
     """
 
-    def __init__(self, port, settings=None, ack=True, credit=True, preface=True, timeout=10.0):
+    def __init__(self, port, initial=None, ack=True, credit=True, preface=True, timeout=10.0):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.timeout, self.ack, self.credit = timeout, ack, credit
@@ -247,7 +247,7 @@ class Peer:
         self.windows = {0: 65535}  # what we may send; filled by request()
         self.initial_window = 65535
         if preface:
-            self.send(PREFACE + globals()["settings"](settings or {}))
+            self.send(PREFACE + settings(initial or {}))
 
     def __enter__(self):
         return self

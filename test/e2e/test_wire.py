@@ -563,7 +563,7 @@ def test_frames_of_unknown_types_are_ignored(wire, payload, stream):
 
 
 def test_unknown_settings_and_flags_and_the_reserved_bit_are_ignored(wire):
-    peer = wire.connect(settings={0xFFFF: 1, 0x00AA: 0xFFFFFFFF})
+    peer = wire.connect(initial={0xFFFF: 1, 0x00AA: 0xFFFFFFFF})
     peer.send(frame(PING, 0xFE, 0x80000000, b"reserved"))
     peer.until(lambda: peer.of(PING, ack=True), "the PING's answer")
     assert peer.of(PING, ack=True)[0].payload == b"reserved"
@@ -664,7 +664,7 @@ def test_fields_that_enter_the_table_can_be_named_by_index_later(wire):
 
 @pytest.mark.parametrize("size", [0, 64, 4096, 1 << 20])
 def test_the_servers_encoder_keeps_to_our_table(wire, size):
-    peer = wire.connect(settings={1: size})
+    peer = wire.connect(initial={1: size})
     peer.decoder.max_allowed_table_size = size
     for i in range(5):
         assert peer.call(f"{i}").status == OK
