@@ -4,7 +4,9 @@
  * rest; paths match byte for byte, undecoded, whatever the query.
  *
  * A response must be taken within the shorter of the limit and the request's
- * X-Prometheus-Scrape-Timeout-Seconds: after that nobody waits for it.
+ * X-Prometheus-Scrape-Timeout-Seconds: after that nobody waits for it. Bytes
+ * that the host took from the engine are the host's to time: it should allow
+ * them a write stall of no more than the limit.
  */
 #pragma once
 
