@@ -12,11 +12,11 @@
 /* Capacity of a client's kept request that stays for the next call. */
 #define REQUEST_KEEP_BYTES 512
 
-void grpc_call_begin(struct grpc_call *call, struct timers *timers, size_t cap)
+void grpc_call_begin(struct grpc_call *call, struct timers *timers, int64_t now_ns, size_t cap)
 {
 	call->each = (struct grpc_call_each){ 0 };
 	call->timers = timers;
-	call->each.started_ns = timers_now(timers);
+	call->each.started_ns = now_ns;
 	arena_init(&call->arena, call->inline_memory, sizeof(call->inline_memory), cap);
 }
 

@@ -91,7 +91,7 @@ static inline struct grpc_call *grpc_call_of(struct http2_stream *stream)
 }
 
 /* call.c: before each use; `cap` bounds the arena. */
-void grpc_call_begin(struct grpc_call *call, struct timers *timers, size_t cap);
+void grpc_call_begin(struct grpc_call *call, struct timers *timers, int64_t now_ns, size_t cap);
 /* call.c: after `closed`: everything it held goes back, for good or until the next begin. */
 void grpc_call_end(struct grpc_call *call);
 

@@ -28,6 +28,9 @@
 
 #define DEFAULT_MAX_MESSAGE (4 * MIB)
 
+/* Blocks of nghttp2 that wait to be used again. */
+#define MAX_POOLED_BYTES (4 * MIB)
+
 /* Calls kept for reuse. */
 #define MAX_FREE_CALLS 1024
 
@@ -43,6 +46,7 @@ struct grpc_channel {
 	struct grpc_connection *current; /* takes new calls once it is ready */
 	struct list free_calls;
 	size_t n_free, n_calls;
+	struct pool pool; /* nghttp2's small blocks */
 	struct timer kick;
 	bool connecting; /* from connect_wanted until ready or failure */
 	bool draining;
@@ -594,6 +598,7 @@ struct engine *grpc_channel_attach(struct grpc_channel *channel, const struct gr
 		.limits = channel->options.http2,
 		.meters = channel->options.meters,
 		.timers = channel->options.timers,
+		.pool = &channel->pool,
 	};
 
 	if (!connection) {
@@ -672,6 +677,7 @@ struct grpc_channel *grpc_channel_new(const struct grpc_channel_options *options
 	list_init(&channel->connections);
 	list_init(&channel->free_calls);
 	timer_init(&channel->kick, on_kick);
+	pool_init(&channel->pool, MAX_POOLED_BYTES);
 	return channel;
 }
 
@@ -691,6 +697,7 @@ void grpc_channel_free(struct grpc_channel *channel)
 		buffer_free(&call->request);
 		free(call);
 	}
+	pool_deinit(&channel->pool);
 	free(channel);
 }
 
@@ -746,7 +753,8 @@ struct grpc_call *grpc_channel_call(struct grpc_channel *channel,
 	if (!call) {
 		return NULL;
 	}
-	grpc_call_begin(call, channel->options.timers, channel->max_message + GRPC_UNPACK_OVERHEAD);
+	grpc_call_begin(call, channel->options.timers, timers_now(channel->options.timers),
+			channel->max_message + GRPC_UNPACK_OVERHEAD);
 	call->connection = NULL;
 	call->each.service = service;
 	call->each.method = method;

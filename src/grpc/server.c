@@ -21,6 +21,12 @@
 #include "grpc/connection_p.h"
 #include "grpc/wire.h"
 
+/*
+ * Blocks of nghttp2 that wait to be used again: enough for a few thousand
+ * streams at once; a burst beyond that goes through malloc.
+ */
+#define MAX_POOLED_BYTES (4 * MIB)
+
 const struct grpc_server_limits grpc_server_default_limits = {
 	.http2 = {
 		.max_concurrent_streams = 100,
@@ -52,7 +58,8 @@ struct grpc_server {
 	size_t state_size; /* the largest of all methods */
 	struct list free_calls;
 	size_t n_free, n_calls, n_connections;
-	size_t buffered; /* gathered bytes of all calls */
+	size_t buffered;  /* gathered bytes of all calls */
+	struct pool pool; /* nghttp2's small blocks, for all connections */
 };
 
 static const struct http2_stream_events stream_events;
@@ -102,7 +109,7 @@ static struct http2_stream *stream_opened(void *user)
 	server->n_calls++;
 	call->connection = connection;
 	http2_stream_init(&call->stream, &stream_events);
-	grpc_call_begin(call, server->options.timers,
+	grpc_call_begin(call, server->options.timers, http2_session_now(connection->session),
 			server->options.limits->max_message_bytes + GRPC_UNPACK_OVERHEAD);
 	return &call->stream;
 }
@@ -174,33 +181,51 @@ static void find_method(struct grpc_call *call, struct str path)
 	}
 }
 
-static bool named(struct str name, struct str wanted)
-{
-	return str_equal(name, wanted);
-}
-
 static void on_pseudo_header(struct grpc_call *call, struct str name, struct str value)
 {
 	struct grpc_head *head = &call->each.head;
 
-	if (named(name, STR(":path"))) {
+	if (str_equal(name, STR(":path"))) {
 		find_method(call, value);
-	} else if (named(name, STR(":method"))) {
-		head->post = named(value, STR("POST"));
-	} else if (named(name, STR(":scheme"))) {
-		head->scheme_bad = !named(value, STR("http")) && !named(value, STR("https"));
+	} else if (str_equal(name, STR(":method"))) {
+		head->post = str_equal(value, STR("POST"));
+	} else if (str_equal(name, STR(":scheme"))) {
+		head->scheme_bad =
+			!str_equal(value, STR("http")) && !str_equal(value, STR("https"));
 	}
 }
 
-static void on_grpc_header(struct grpc_call *call, struct str name, struct str value)
+/* Names that are the transport's and gRPC's own, told apart by length first. True: done with it. */
+static bool on_known_header(struct grpc_call *call, struct str name, struct str value)
 {
 	struct grpc_head *head = &call->each.head;
 
-	if (named(name, STR("grpc-timeout"))) {
-		head->has_timeout = true;
-		head->timeout_bad = grpc_timeout_parse(value, &head->timeout_ns) < 0;
-	} else if (named(name, STR("grpc-encoding"))) {
-		head->encoding_unknown = !named(value, STR("identity"));
+	switch (name.len) {
+	case 2:
+		return str_equal(name, STR("te"));
+	case 10:
+		return str_equal(name, STR("user-agent"));
+	case 12:
+		if (str_equal(name, STR("content-type"))) {
+			head->content = grpc_content_parse(value);
+			return true;
+		}
+		if (str_equal(name, STR("grpc-timeout"))) {
+			head->has_timeout = true;
+			head->timeout_bad = grpc_timeout_parse(value, &head->timeout_ns) < 0;
+			return true;
+		}
+		return false;
+	case 13:
+		if (str_equal(name, STR("grpc-encoding"))) {
+			head->encoding_unknown = !str_equal(value, STR("identity"));
+			return true;
+		}
+		return false;
+	case 14:
+		return str_equal(name, STR("content-length"));
+	default:
+		return false;
 	}
 }
 
@@ -216,15 +241,8 @@ static void on_header(struct http2_stream *stream, struct str name, struct str v
 		on_pseudo_header(call, name, value);
 		return;
 	}
-	if (named(name, STR("content-type"))) {
-		head->content = grpc_content_parse(value);
+	if (on_known_header(call, name, value)) {
 		return;
-	}
-	if (named(name, STR("te")) || named(name, STR("user-agent"))) {
-		return; /* of no use here, and in each request */
-	}
-	if (str_has_prefix(name, STR("grpc-"))) {
-		on_grpc_header(call, name, value);
 	}
 	switch (metadata_receive(&call->each.received, &call->arena, name, value)) {
 	case 0:
@@ -574,7 +592,7 @@ static void on_writable(struct http2_stream *stream)
 static void count_closed(const struct grpc_call *call, enum grpc_status status)
 {
 	const struct grpc_method_meters *meters = call->each.meters;
-	int64_t ns = timers_now(call->timers) - call->each.started_ns;
+	int64_t ns = http2_session_now(call->connection->session) - call->each.started_ns;
 
 	gauge_add(meters->in_flight, -1);
 	counter_increment(status == GRPC_OK ? meters->handled_ok : meters->handled_failed);
@@ -661,6 +679,7 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *options)
 	}
 	server->connection_id_name = str_from(options->connection_id_name);
 	list_init(&server->free_calls);
+	pool_init(&server->pool, MAX_POOLED_BYTES);
 	return server;
 }
 
@@ -678,6 +697,7 @@ void grpc_server_free(struct grpc_server *server)
 		buffer_free(&call->stream.out);
 		free(call);
 	}
+	pool_deinit(&server->pool);
 	free(server->services);
 	free(server);
 }
@@ -709,6 +729,7 @@ struct engine *grpc_server_accept(struct grpc_server *server, const struct grpc_
 		.limits = &server->options.limits->http2,
 		.meters = server->options.meters->http2,
 		.timers = server->options.timers,
+		.pool = &server->pool,
 	};
 
 	if (!connection) {

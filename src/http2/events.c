@@ -17,12 +17,10 @@
 
 static struct http2_stream *find(struct http2_session *session, int32_t id)
 {
-	struct http2_stream *current = session->current;
-
-	if (current && current->id == id) {
-		return current;
+	if (!session->recent || session->recent->id != id) {
+		session->recent = nghttp2_session_get_stream_user_data(session->nghttp2, id);
 	}
-	return nghttp2_session_get_stream_user_data(session->nghttp2, id);
+	return session->recent;
 }
 
 static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame, void *user)
@@ -32,13 +30,12 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
 	struct http2_stream *stream;
 
 	if (!session->server || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
-		stream = nghttp2_session_get_stream_user_data(nghttp2, id);
+		stream = find(session, id);
 		if (stream) {
 			stream->header_bytes = 0;
 			stream->too_large = false;
 			stream->block = HTTP2_TRAILERS; /* until a :status says otherwise */
 		}
-		session->current = stream;
 		return 0;
 	}
 	stream = session->events->stream_opened(session->user);
@@ -49,7 +46,7 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
 	}
 	stream->block = HTTP2_REQUEST;
 	http2_stream_attach(session, stream, id);
-	session->current = stream;
+	session->recent = stream;
 	(void)nghttp2_session_set_stream_user_data(nghttp2, id, stream);
 	return 0;
 }
@@ -95,7 +92,8 @@ static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, co
 	struct http2_stream *stream = find(session, id);
 
 	(void)flags;
-	(void)nghttp2_session_consume_connection(nghttp2, n);
+	(void)nghttp2;
+	session->unconsumed += n;
 	if (stream) {
 		stream->events->data(stream, bytes, n);
 	}

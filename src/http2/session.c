@@ -120,12 +120,17 @@ static ssize_t receive(struct engine *engine, const uint8_t *bytes, size_t n)
 		return -EPROTO;
 	}
 	session->busy = true;
+	session->now_ns = 0;
 #ifdef HAVE_NGHTTP2_SESSION_MEM_RECV2
 	taken = nghttp2_session_mem_recv2(session->nghttp2, bytes, n);
 #else
 	taken = nghttp2_session_mem_recv(session->nghttp2, bytes, n);
 #endif
 	session->busy = false;
+	if (session->unconsumed > 0) {
+		(void)nghttp2_session_consume_connection(session->nghttp2, session->unconsumed);
+		session->unconsumed = 0;
+	}
 	if (taken < 0) {
 		if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
 			http2_count(session->meters->protocol_errors[HTTP2_PROTOCOL_ERROR]);
@@ -155,6 +160,7 @@ static int produce(struct engine *engine, struct buffer *out, size_t room)
 	int rv = 0;
 
 	session->busy = true;
+	session->now_ns = 0;
 	deliver(session);
 	/* A server speaks once it has heard the whole preface. */
 	while (!session->mute && session->preface_left == 0) {
@@ -182,6 +188,7 @@ static int produce(struct engine *engine, struct buffer *out, size_t room)
 		}
 		deliver(session); /* and what that submitted */
 	}
+	session->now_ns = 0; /* what leaves now ends now */
 	deliver(session);
 	session->busy = false;
 	return rv;
@@ -245,6 +252,7 @@ static void release(struct engine *engine, int err)
 
 	session->busy = true;
 	session->mute = true;
+	session->now_ns = 0;
 	timer_stop(session->timers, &session->deadline);
 	while (!list_empty(&session->open)) {
 		struct http2_stream *stream =
@@ -269,37 +277,33 @@ static const struct engine_ops ops = {
 };
 
 /*
- * nghttp2 allocates through these, so that whoever replaces the allocator of
- * this library (the tests, which make each allocation fail) replaces that of
- * nghttp2 too.
+ * nghttp2 makes about ten allocations of a few small sizes for each request. It
+ * gets them from the pool, and whoever replaces the allocator of this library
+ * (the tests, which make each allocation fail) replaces that of nghttp2 too.
  */
-static void *memory_malloc(size_t size, void *user)
+static void *memory_malloc(size_t size, void *pool)
 {
-	(void)user;
-	return malloc(size);
+	return pool_malloc(pool, size);
 }
 
-static void memory_free(void *pointer, void *user)
+static void memory_free(void *pointer, void *pool)
 {
-	(void)user;
-	free(pointer);
+	pool_free(pool, pointer);
 }
 
-static void *memory_calloc(size_t n, size_t size, void *user)
+static void *memory_calloc(size_t n, size_t size, void *pool)
 {
-	(void)user;
-	return calloc(n, size);
+	return pool_calloc(pool, n, size);
 }
 
-static void *memory_realloc(void *pointer, size_t size, void *user)
+static void *memory_realloc(void *pointer, size_t size, void *pool)
 {
-	(void)user;
-	return realloc(pointer, size);
+	return pool_realloc(pool, pointer, size);
 }
 
-static int nghttp2_new(struct http2_session *session)
+static int nghttp2_new(struct http2_session *session, struct pool *pool)
 {
-	nghttp2_mem memory = { NULL, memory_malloc, memory_free, memory_calloc, memory_realloc };
+	nghttp2_mem memory = { pool, memory_malloc, memory_free, memory_calloc, memory_realloc };
 	nghttp2_session_callbacks *callbacks = NULL;
 	nghttp2_option *option = NULL;
 	int rv = http2_callbacks_new(&callbacks);
@@ -364,7 +368,7 @@ struct http2_session *http2_session_new(const struct http2_options *options,
 	list_init(&session->closed);
 	list_init(&session->writable);
 	timer_init(&session->deadline, on_deadline);
-	if (nghttp2_new(session) < 0) {
+	if (nghttp2_new(session, options->pool) < 0) {
 		goto no_session;
 	}
 	if (submit_settings(session) < 0) {
@@ -383,6 +387,14 @@ no_session:
 struct engine *http2_session_engine(struct http2_session *session)
 {
 	return &session->engine;
+}
+
+int64_t http2_session_now(struct http2_session *session)
+{
+	if (session->now_ns == 0) {
+		session->now_ns = timers_now(session->timers);
+	}
+	return session->now_ns;
 }
 
 size_t http2_session_room(const struct http2_session *session)

@@ -19,6 +19,7 @@
 #include "base/buffer.h"
 #include "base/engine.h"
 #include "base/list.h"
+#include "base/pool.h"
 #include "base/random.h"
 #include "base/timers.h"
 #include "base/util.h"
@@ -161,12 +162,19 @@ struct http2_options {
 	const struct http2_limits *limits; /* borrowed */
 	const struct http2_meters *meters; /* borrowed */
 	struct timers *timers;
+	struct pool *pool; /* nghttp2's memory comes from here; outlives the session */
 };
 
 /* NULL: no memory. The engine belongs to its host from here. */
 struct http2_session *http2_session_new(const struct http2_options *options,
 					const struct http2_session_events *events, void *user);
 struct engine *http2_session_engine(struct http2_session *session);
+
+/*
+ * The time of what is being received, or produced: one reading of the clock for
+ * all that arrived, or leaves, together. Within the upcalls only.
+ */
+int64_t http2_session_now(struct http2_session *session);
 
 /* Client: how many more streams may be opened now; 0 also once GOAWAY came or went. */
 size_t http2_session_room(const struct http2_session *session);

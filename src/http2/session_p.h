@@ -22,11 +22,13 @@ struct http2_session {
 	const struct http2_meters *meters;
 	struct timers *timers;
 	struct timer deadline;
-	struct list open;             /* streams that nghttp2 knows */
-	struct list closed;           /* streams whose `closed` is due */
-	struct list writable;         /* streams whose `writable` is due */
-	struct http2_stream *current; /* of the header block in progress */
+	struct list open;            /* streams that nghttp2 knows */
+	struct list closed;          /* streams whose `closed` is due */
+	struct list writable;        /* streams whose `writable` is due */
+	struct http2_stream *recent; /* the last that was looked up: mostly the next, too */
 	size_t n_open;
+	size_t unconsumed;     /* DATA of this receive, for the connection's credit */
+	int64_t now_ns;        /* of what is being received or produced; 0: not read yet */
 	uint32_t peer_last_id; /* of the peer's GOAWAY */
 	uint8_t phase;         /* enum http2_phase */
 	uint8_t preface_left;  /* server: bytes of the connection preface still to come */

@@ -53,8 +53,8 @@ void http2_stream_detach(struct http2_stream *stream, uint32_t code)
 {
 	struct http2_session *session = stream->session;
 
-	if (session->current == stream) {
-		session->current = NULL;
+	if (session->recent == stream) {
+		session->recent = NULL;
 	}
 	stream->close_code = code;
 	stream->id = 0;
@@ -80,6 +80,7 @@ static nghttp2_nv *convert(const struct http2_field *fields, size_t n, nghttp2_n
 {
 	nghttp2_nv *nv = n <= FIELDS_ON_STACK ? stack : malloc(n * sizeof(*nv));
 
+	assert(n > 0);
 	for (size_t i = 0; nv && i < n; i++) {
 		nv[i] = (nghttp2_nv){
 			/* nghttp2 does not write to them */
@@ -93,13 +94,6 @@ static nghttp2_nv *convert(const struct http2_field *fields, size_t n, nghttp2_n
 		};
 	}
 	return nv;
-}
-
-static void release_converted(nghttp2_nv *nv, const nghttp2_nv *stack)
-{
-	if (nv != stack) {
-		free(nv);
-	}
 }
 
 static int errno_of(int rv)
@@ -118,7 +112,9 @@ int http2_stream_request(struct http2_session *session, struct http2_stream *str
 		return -ENOMEM;
 	}
 	id = nghttp2_submit_request(session->nghttp2, NULL, nv, n, &source, stream);
-	release_converted(nv, stack);
+	if (nv != stack) {
+		free(nv);
+	}
 	if (id < 0) {
 		return errno_of(id);
 	}
@@ -145,7 +141,9 @@ int http2_stream_respond(struct http2_stream *stream, const struct http2_field *
 	}
 	rv = nghttp2_submit_response(stream->session->nghttp2, stream->id, nv, n,
 				     end ? NULL : &source);
-	release_converted(nv, stack);
+	if (nv != stack) {
+		free(nv);
+	}
 	if (rv != 0) {
 		return errno_of(rv);
 	}
@@ -262,7 +260,9 @@ static int submit_trailers(struct http2_session *session, struct http2_stream *s
 	int rv = nv ? nghttp2_submit_trailer(session->nghttp2, stream->id, nv, stream->n_trailers)
 		    : NGHTTP2_ERR_NOMEM;
 
-	release_converted(nv, stack);
+	if (nv != stack) {
+		free(nv);
+	}
 	forget_trailers(stream);
 	return rv;
 }
