@@ -24,7 +24,7 @@ static bool is_token(struct str s)
 	return s.len > 0;
 }
 
-/* uri-host [ ":" port ] by its characters (RFC 3986 3.2.2); empty is well-formed in a Host field. */
+/* uri-host [ ":" port ] by its characters (RFC 3986 3.2.2); empty is well-formed in Host. */
 static bool is_host(struct str s)
 {
 	for (size_t i = 0; i < s.len; i++) {
@@ -188,7 +188,10 @@ static bool is_framing(struct str name)
 	       equals_ignoring_case(name, STR("Transfer-Encoding"));
 }
 
-/* field-name ":" OWS field-value OWS (RFC 9112 5). A folded line begins with a blank: no name does. */
+/*
+ * field-name ":" OWS field-value OWS (RFC 9112 5). A folded line begins with a
+ * blank, which no name does.
+ */
 static enum http1_head_event take_field(struct http1_head *head, struct str line)
 {
 	const char *colon = memchr(line.data, ':', line.len);

@@ -1,13 +1,13 @@
 /*
- *	       first byte		blank line	 end of body
- *	WAITING ---------> HEAD ------------> BODY ---------------> ANSWERING
- *	   ^  ^		    |  (no body: straight to ANSWERING)		|
- *	   |  '-------------'						| http1_server_respond()
- *	   |	empty line						v
- *	   '--------------------------------------------------------- SENDING
- *				  last byte produced			| last response
- *									v
- *	  idle too long, FIN between requests, drained, failed ------> DONE
+ *             first byte         blank line       end of body
+ *   WAITING ------------> HEAD -----------> BODY ------------> ANSWERING
+ *    ^   ^                 | |  (without a body: at once)       ^  |
+ *    |   '--- empty line --' '----------------------------------'  | http1_server_respond()
+ *    |                                                             v
+ *    '-------------------- last byte produced ------------------ SENDING
+ *                                                                  | last response produced
+ *    idle too long, FIN between requests, drained, failed          v
+ *    -----------------------------------------------------------> DONE
  *
  * HEAD and BODY go to SENDING, with the last response, where a request is
  * refused or too slow. BODY includes the trailer section.
@@ -193,7 +193,7 @@ void http1_server_respond(struct http1_server *server, struct http1_response *re
 	send_response(server, response);
 }
 
-/* The answer to what never reaches a handler. `why` is ours: nothing of the request is reflected. */
+/* What never reaches a handler. `why` is ours: nothing of the request is reflected. */
 static void refuse(struct http1_server *server, int status, const char *why)
 {
 	struct http1_response response = {
@@ -338,7 +338,7 @@ static size_t receive_line(struct http1_server *server, const uint8_t *bytes, si
 	return taken;
 }
 
-/* The allowance is applied before the bytes are looked at, so that it does not matter how they were cut. */
+/* The allowance is applied before the bytes are parsed: how they were cut does not matter. */
 static size_t receive_body(struct http1_server *server, const uint8_t *bytes, size_t n)
 {
 	size_t taken = MIN(n, server->limits.max_body_bytes - server->body_bytes);

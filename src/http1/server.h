@@ -45,9 +45,9 @@ struct http1_request {
 	size_t n_headers;
 };
 
-/* The value of the first header of that name (ASCII case-insensitive); data NULL if there is none. */
+/* The value of the first field of that name (ASCII case-insensitive); data NULL: none. */
 struct str http1_request_header(const struct http1_request *request, struct str name);
-/* The next field of that name after `previous` (NULL: the first), for fields that are lists; NULL at the end. */
+/* For fields that are lists: the next one after `previous` (NULL: the first); NULL at the end. */
 const struct http1_header *http1_request_next(const struct http1_request *request, struct str name,
 					      const struct http1_header *previous);
 
@@ -70,11 +70,12 @@ struct http1_server_limits {
 	size_t max_header_bytes; /* request line (beyond it 414) and headers (431) */
 	size_t max_headers;      /* fields; beyond it 431 */
 	size_t max_body_bytes;   /* as sent, chunk framing and trailers included; beyond it 413 */
-	int64_t header_timeout_ns; /* from the first byte of a request to its blank line, and again to the
-				      end of its body; 408, close */
-	int64_t idle_timeout_ns; /* before the first request and between requests; close */
-	int64_t write_timeout_ns; /* from the response to its last byte produced: a trickle does not extend
-				      it; the engine fails with -ETIMEDOUT */
+	/* From a request's first byte to its blank line, and again for its body; 408, close. */
+	int64_t header_timeout_ns;
+	/* Before the first request and between requests; close. */
+	int64_t idle_timeout_ns;
+	/* To the last byte produced, whatever trickles meanwhile; fails with -ETIMEDOUT. */
+	int64_t write_timeout_ns;
 };
 
 /*
@@ -98,7 +99,7 @@ struct http1_server_events {
 	 */
 	void (*request)(void *user, struct http1_server *server,
 			const struct http1_request *request);
-	/* A response of this status was queued, also those that this layer makes itself. For counters. */
+	/* A response was queued, of a handler's or this layer's own. For counters. */
 	void (*responded)(void *user, int status);
 	/* Last: the engine dies after it. */
 	void (*closed)(void *user);
@@ -108,7 +109,7 @@ struct http1_server_events {
 struct engine *http1_server_new(const struct http1_server_limits *limits,
 				const struct http1_server_events *events, void *user,
 				struct timers *timers);
-/* The head takes a few hundred bytes; without memory for them the engine fails, and the host closes. */
+/* Needs a few hundred bytes; without memory for them the engine fails, and the host closes. */
 void http1_server_respond(struct http1_server *server, struct http1_response *response);
 /* Time since a byte last moved, in or out; for whoever must choose a connection to give up. */
 int64_t http1_server_still_ns(const struct http1_server *server);

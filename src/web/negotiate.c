@@ -6,7 +6,7 @@
 
 #define TEXT "text/plain; version=0.0.4; charset=utf-8"
 
-/* One alternative of a list: its name, its weight in thousandths, and the parameters that matter here. */
+/* One alternative of a list: its name, its weight in thousandths, and what else matters here. */
 struct clause {
 	struct str name, version, escaping;
 	int weight;
@@ -72,7 +72,7 @@ static int parse_weight(struct str s)
 	return weight <= 1000 ? weight : -1;
 }
 
-/* False at the end of the list. A clause with a weight that is none has weight 0: as if it were not there. */
+/* False at the end of the list. A weight that cannot be read is 0: such a clause does not count. */
 static bool next_clause(struct str *list, struct clause *ret)
 {
 	if (list->len == 0) {

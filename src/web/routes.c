@@ -21,7 +21,7 @@ struct web {
 	size_t n_served, n_surplus;
 };
 
-/* `served` counts against max_connections; `evicted` waits for its host to close it; `surplus` is told 503. */
+/* SERVED counts against the maximum; EVICTED awaits its host, which closes it; SURPLUS gets 503. */
 struct web_connection {
 	struct list node;
 	struct web *web;

@@ -22,7 +22,7 @@ struct web;
 
 struct route {
 	const char *path;
-	/* Fills `response` (body included); it comes as an empty 200. Runs on the loop, must not block. */
+	/* Fills `response`, which comes as an empty 200. Runs on the loop, must not block. */
 	void (*get)(void *user, const struct http1_request *request,
 		    struct http1_response *response);
 	void *user;
@@ -46,7 +46,7 @@ struct route {
 enum { WEB_N_STATUSES = WEB_STATUSES(WEB_STATUS_ONE) };
 
 struct web_meters {
-	/* echod_metrics_http_requests_total{code}: by code, in the order of WEB_STATUSES; then "other" */
+	/* echod_metrics_http_requests_total{code}, in the order of WEB_STATUSES; then "other" */
 	struct counter *requests[WEB_N_STATUSES + 1];
 };
 
