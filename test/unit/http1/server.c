@@ -402,7 +402,7 @@ static void release_is_safe_in_every_state(void **state)
 	}
 }
 
-/* Each allocation of a conversation fails in turn: no crash, no leak, no half answer. */
+/* Each allocation of a conversation fails in turn: no crash, no leak. */
 static void every_allocation_may_fail(void **state)
 {
 	static const char bytes[] =
