@@ -103,7 +103,7 @@ def machine(echod, layer, tmp_path_factory):
     script = "ldconfig && exec /lib/systemd/systemd --system systemd.unit=multi-user.target"
     with open(log, "wb") as file:
         process = subprocess.Popen(
-            [HERE / "enter", "--net", "--layer", layer, root, "sh", "-c", script],
+            [HERE / "enter", "--boot", "--net", "--layer", layer, root, "sh", "-c", script],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file,
         )
     home = None
