@@ -290,7 +290,7 @@ static void errors_name_flag_value_and_reason(void **state)
 		{ "--", "" },
 		{ "--=5", "unknown flag --" },
 		{ "--no-grace", "unknown flag --no-grace (did you mean --grace?)" },
-		{ "--no-quiet=true", "unknown flag --no-quiet" },
+		{ "--no-quiet=true", "unknown flag --no-quiet (did you mean --quiet?)" },
 		{ "--grace=1s\n\x1b[2J",
 		  "flag --grace: \"1s??[2J\" is not a duration (as in 500ms, 1.5s, 2m, 1h30m)" },
 	};
