@@ -4,42 +4,20 @@ Every test speaks HTTP/2 by hand (frames.py), says which counters it moved, and
 leaves a server behind that answers a clean call (wire.py).
 """
 import re
-import struct
 import time
 
 import pytest
 
 from daemon import until
 from frames import (
-    ACK, COMPRESSION_ERROR, CONTINUATION, DATA, DEADLINE_EXCEEDED, END_HEADERS, FRAME_SIZE_ERROR, GOAWAY, GONE, HEADERS,
-    INITIAL_WINDOW_SIZE, INTERNAL, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, NO_ERROR, OK, PING,
-    PREFACE, PROTOCOL_ERROR, PUSH_PROMISE, RESOURCE_EXHAUSTED, RST_STREAM, SETTINGS, UNIMPLEMENTED,
-    Closed, block, data, echo, frame, headers, integer, literal, message, request, settings,
+    ACK, CONTINUATION, DEADLINE_EXCEEDED, GOAWAY, GONE, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL,
+    MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, NO_ERROR, OK, PING, PREFACE, PROTOCOL_ERROR, RESOURCE_EXHAUSTED,
+    SETTINGS, UNIMPLEMENTED,
+    block, data, echo, frame, headers, literal, message, request, settings,
 )
-from wire import Wire
+from wire import made_with, wire  # noqa: F401 (fixtures)
 
 GRPC_CALL = message(echo("x"))
-
-
-@pytest.fixture
-def wire(shared):
-    made = Wire(shared)
-    yield made
-    made.finish()
-
-
-@pytest.fixture
-def made_with(serve):
-    """A server of the test's own, with these flags."""
-    wires = []
-
-    def start(*flags):
-        wires.append(Wire(serve(*flags)))
-        return wires[-1]
-
-    yield start
-    for made in wires:
-        made.finish()
 
 
 def reset_with(peer, stream, code):
@@ -83,9 +61,9 @@ def test_a_first_frame_that_is_not_settings_ends_the_connection(wire):
     wire.moved()
 
 
-def test_the_servers_first_frame_is_settings_even_before_ours_come(wire):
+def test_the_servers_first_frame_is_settings_and_does_not_wait_for_ours(wire):
     peer = wire.connect(preface=False)
-    peer.send(PREFACE[:10])
+    peer.send(PREFACE)
     peer.until(lambda: peer.frames, "a first frame")
     assert peer.frames[0].kind == SETTINGS and not peer.frames[0].flags & ACK
     wire.moved()
@@ -123,10 +101,13 @@ def test_every_settings_frame_is_acknowledged_once(wire):
     wire.moved()
 
 
-@pytest.mark.parametrize("begun", [b"", PREFACE[:5], PREFACE, PREFACE + settings({})[:8]], ids=lambda b: f"{len(b)} bytes")
+BEGUN = [b"", PREFACE[:5], PREFACE, PREFACE + settings({})[:8]]
+
+
+@pytest.mark.parametrize("begun", BEGUN, ids=lambda b: f"{len(b)} bytes")
 def test_a_handshake_that_does_not_end_is_cut_at_its_timeout(made_with, begun):
     wire = made_with("--grpc.handshake-timeout=300ms")
-    peer = wire.connect(preface=False)
+    peer = wire.connect(preface=False, ack=False)
     start = time.monotonic()
     peer.send(begun)
     peer.drained(5)
@@ -353,7 +334,7 @@ def test_a_codec_that_is_not_served_is_unimplemented(wire, codec):
 
 # --- grpc-timeout, grpc-encoding ---
 
-BAD_TIMEOUTS = ["", "S", "1", "1x", "-1S", "+1S", "1 S", "123456789S", "1.5S", "0x1S", "1s", "1h", " 1", "1SS", "S1"]
+BAD_TIMEOUTS = ["", "S", "1", "1x", "-1S", "+1S", "1 S", "123456789S", "1.5S", "0x1S", "1s", "1h", "1SS", "S1"]
 
 
 @pytest.mark.parametrize("value", BAD_TIMEOUTS)
@@ -397,7 +378,11 @@ def test_the_identity_encoding_is_served(wire):
 
 def test_accepted_encodings_are_told_in_every_grpc_response(wire):
     peer = wire.connect()
-    for change, status in ({}, OK), ({":path": "/a.B/C"}, UNIMPLEMENTED), ({"content-type": "application/grpc+x"}, UNIMPLEMENTED):
+    for change, status in (
+        ({}, OK),
+        ({":path": "/a.B/C"}, UNIMPLEMENTED),
+        ({"content-type": "application/grpc+x"}, UNIMPLEMENTED),
+    ):
         response = peer.call("x", change=change)
         assert response.status == status
         assert "identity" in response.field("grpc-accept-encoding")
@@ -433,8 +418,8 @@ def test_names_may_come_more_than_once(wire):
 
 
 def test_reserved_names_in_a_request_change_nothing(wire):
-    names = ["grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-message-type", "grpc-unheard-of", "grpc-previous-rpc-attempts"]
-    response = wire.connect().call("x", *((name, "5") for name in names), ("user-agent", "grpc-x/1"))
+    names = ["status", "message", "status-details-bin", "message-type", "unheard-of", "previous-rpc-attempts"]
+    response = wire.connect().call("x", *(("grpc-" + name, "5") for name in names), ("user-agent", "grpc-x/1"))
     assert response.status == OK and response.text is None
     wire.moved(ok=1)
 
@@ -516,7 +501,7 @@ def test_a_header_block_without_end_closes_the_connection(wire):
     for _ in range(12):
         peer.try_send(frame(CONTINUATION, 0, 1, literal("x", "y")))
     peer.drained(5)
-    assert peer.of(GOAWAY)[-1].code != NO_ERROR
+    assert NO_ERROR not in [f.code for f in peer.of(GOAWAY)]
     assert not peer.of(HEADERS)
     wire.moved()
 
@@ -548,127 +533,6 @@ def test_paths_at_random_make_no_new_series(wire):
         assert peer.call("x", change={":path": f"/random.Service{i}/Method{i}"}).status == UNIMPLEMENTED
     assert wire.server.scrape().series() == series
     wire.moved(refused={"200": 200})
-
-
-# --- frames out of order, of the wrong size, or of no kind ---
-
-
-@pytest.mark.parametrize("payload", [b"", bytes(5), bytes(300)], ids=len)
-@pytest.mark.parametrize("stream", [0, 1, 7])
-def test_frames_of_unknown_types_are_ignored(wire, payload, stream):
-    peer = wire.connect()
-    peer.send(frame(0xBE, 0xFF, stream, payload) + frame(0xFE, 0, stream, payload))
-    assert peer.call().status == OK
-    wire.moved(ok=1)
-
-
-def test_unknown_settings_and_flags_and_the_reserved_bit_are_ignored(wire):
-    peer = wire.connect(initial={0xFFFF: 1, 0x00AA: 0xFFFFFFFF})
-    peer.send(frame(PING, 0xFE, 0x80000000, b"reserved"))
-    peer.until(lambda: peer.of(PING, ack=True), "the PING's answer")
-    assert peer.of(PING, ack=True)[0].payload == b"reserved"
-    out = bytearray(headers(1, block(request())) + data(1, GRPC_CALL, True))
-    out[4] |= 0x40 | 0x80  # flags that HEADERS has not
-    out[5] |= 0x80  # the reserved bit of its stream id
-    peer.next_stream = 3
-    peer.send(bytes(out))
-    assert peer.response(1).status == OK
-    wire.moved(ok=1)
-
-
-def test_unknown_error_codes_reset_like_any_other(wire):
-    peer = wire.connect()
-    stream = peer.open(end=False)
-    peer.send(frame(RST_STREAM, 0, stream, struct.pack(">I", 0xDEADBEEF)))
-    assert peer.call().status == OK
-    wire.moved(ok=1, failed=1)
-
-
-FATAL = {
-    "a frame of 16385 bytes": (frame(0, 0, 1, bytes(16385)), FRAME_SIZE_ERROR),
-    "PING of 7 bytes": (frame(PING, 0, 0, bytes(7)), FRAME_SIZE_ERROR),
-    "SETTINGS of 5 bytes": (frame(SETTINGS, 0, 0, bytes(5)), FRAME_SIZE_ERROR),
-    "SETTINGS on a stream": (frame(SETTINGS, 0, 1, b""), PROTOCOL_ERROR),
-    "SETTINGS with ENABLE_PUSH 2": (settings({2: 2}), PROTOCOL_ERROR),
-    "SETTINGS with a frame size of 1": (settings({5: 1}), PROTOCOL_ERROR),
-    "PING on a stream": (frame(PING, 0, 1, bytes(8)), PROTOCOL_ERROR),
-    "DATA on stream 0": (frame(DATA, 0, 0, b"x"), PROTOCOL_ERROR),
-    "DATA on an idle stream": (frame(DATA, 0, 5, b"x"), PROTOCOL_ERROR),
-    "DATA with more padding than payload": (headers(1, block(request())) + frame(DATA, 8, 1, b"\x05abc"), PROTOCOL_ERROR),
-    "HEADERS on stream 0": (headers(0, block(request())), PROTOCOL_ERROR),
-    "HEADERS on an even stream": (headers(2, block(request())), PROTOCOL_ERROR),
-    "RST_STREAM on an idle stream": (frame(RST_STREAM, 0, 9, bytes(4)), PROTOCOL_ERROR),
-    "CONTINUATION alone": (frame(CONTINUATION, END_HEADERS, 1, b""), PROTOCOL_ERROR),
-    "HEADERS interrupted by PING": (frame(HEADERS, 0, 1, block(request())) + frame(PING, payload=bytes(8)), PROTOCOL_ERROR),
-    "PUSH_PROMISE": (headers(1, block(request())) + frame(PUSH_PROMISE, 4, 1, b"\0\0\0\2" + block(request())), PROTOCOL_ERROR),
-    "a header index that does not exist": (headers(1, b"\xff\x50"), COMPRESSION_ERROR),
-    "a header block that is torn": (headers(1, block(request()) + b"\x00\x05ab"), COMPRESSION_ERROR),
-    "a table larger than allowed": (headers(1, integer(65536, 5, 0x20) + block(request())), COMPRESSION_ERROR),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", FATAL)
-def test_a_breach_of_http2_ends_the_connection_with_its_error(wire, name):
-    octets, code = FATAL[name]
-    peer = wire.connect().settle()
-    peer.send(octets)
-    assert peer.goaway().code == code
-    peer.drained(5)
-    begun = name in ("PUSH_PROMISE", "DATA with more padding than payload")
-    wire.moved(failed=1 if begun else 0)
-
-
-def test_a_stream_id_that_goes_back_ends_the_connection(wire):
-    peer = wire.connect().settle()
-    peer.next_stream = 5
-    assert peer.call().status == OK
-    peer.send(headers(3, block(request())) + data(3, GRPC_CALL, True))
-    peer.drained(5)
-    assert peer.of(GOAWAY)[-1].code in (PROTOCOL_ERROR, 5)
-    assert not peer.of(HEADERS, 3)
-    wire.moved(ok=1)
-
-
-# --- HPACK ---
-
-
-@pytest.mark.parametrize("sizes", [(0,), (4096,), (0, 4096), (100, 0)], ids=str)
-def test_table_size_updates_at_the_start_of_a_block_are_followed(wire, sizes):
-    peer = wire.connect().settle()
-    updates = b"".join(integer(size, 5, 0x20) for size in sizes)
-    peer.next_stream = 3
-    peer.send(headers(1, updates + block(request())) + data(1, GRPC_CALL, True))
-    assert peer.response(1).status == OK
-    assert peer.call().status == OK
-    wire.moved(ok=2)
-
-
-def test_fields_that_may_never_be_indexed_are_read_like_others(wire):
-    peer = wire.connect()
-    fragment = block(request()) + block([("authorization", "secret")], first=0x10)
-    peer.send(headers(1, fragment) + data(1, GRPC_CALL, True))
-    peer.next_stream = 3
-    assert peer.response(1).status == OK
-    wire.moved(ok=1)
-
-
-def test_fields_that_enter_the_table_can_be_named_by_index_later(wire):
-    peer = wire.connect()
-    peer.send(headers(1, block(request(), first=0x40)) + data(1, GRPC_CALL, True))
-    indexed = b"".join(integer(62 + i, 7, 0x80) for i in reversed(range(len(request()))))
-    peer.send(headers(3, indexed) + data(3, GRPC_CALL, True))
-    peer.next_stream = 5
-    assert peer.response(1).status == OK and peer.response(3).status == OK
-    wire.moved(ok=2)
-
-
-@pytest.mark.parametrize("size", [0, 64, 4096, 1 << 20])
-def test_the_servers_encoder_keeps_to_our_table(wire, size):
-    peer = wire.connect(initial={1: size})
-    peer.decoder.max_allowed_table_size = size
-    for i in range(5):
-        assert peer.call(f"{i}").status == OK
-    wire.moved(ok=5)
 
 
 def test_the_identity_of_process_and_connection_is_initial_metadata(wire):

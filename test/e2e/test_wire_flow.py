@@ -6,37 +6,15 @@ import time
 
 import pytest
 
-from daemon import until
 from frames import (
     ACK, DATA, FLOW_CONTROL_ERROR, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, NO_ERROR, OK, PING,
-    PROTOCOL_ERROR, REFUSED_STREAM, RESOURCE_EXHAUSTED, RST_STREAM, SETTINGS, UNIMPLEMENTED, WINDOW_UPDATE,
-    Closed, block, data, echo, frame, headers, message, request, settings, varint, window_update,
+    PROTOCOL_ERROR, REFUSED_STREAM, RESOURCE_EXHAUSTED, RST_STREAM, UNIMPLEMENTED,
+    Peer, block, data, echo, frame, headers, message, request, settings, window_update,
 )
-from wire import Wire
+from wire import made_with, wire  # noqa: F401 (fixtures)
 
 KIB, MIB = 1024, 1024 * 1024
 MOST = 2**31 - 1
-
-
-@pytest.fixture
-def wire(shared):
-    made = Wire(shared)
-    yield made
-    made.finish()
-
-
-@pytest.fixture
-def made_with(serve):
-    """A server of the test's own, with these flags."""
-    wires = []
-
-    def start(*flags):
-        wires.append(Wire(serve(*flags)))
-        return wires[-1]
-
-    yield start
-    for made in wires:
-        made.finish()
 
 
 def received(peer, stream):
@@ -349,8 +327,6 @@ def goaways(peer):
 
 
 def connect(server, **options):
-    from frames import Peer
-
     return Peer(server.grpc_port, **options)
 
 

@@ -6,42 +6,21 @@ import time
 
 import pytest
 
+import daemon
 from frames import (
-    CANCEL, CANCELLED, DATA, DEADLINE_EXCEEDED, GOAWAY, HEADERS, INTERNAL, MAX_HEADER_LIST_SIZE, NO_ERROR, OK,
-    PROTOCOL_ERROR, RESOURCE_EXHAUSTED, RST_STREAM, UNIMPLEMENTED,
-    block, data, echo, frame, headers, message, request, rst_stream, varint,
+    CANCEL, DEADLINE_EXCEEDED, GOAWAY, INTERNAL, MAX_HEADER_LIST_SIZE, NO_ERROR, OK, PROTOCOL_ERROR,
+    RESOURCE_EXHAUSTED, RST_STREAM, UNIMPLEMENTED,
+    block, data, echo, headers, message, request, rst_stream,
 )
-from wire import Wire
+from wire import Wire, made_with, wire  # noqa: F401 (fixtures)
 
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def wire(shared):
-    made = Wire(shared)
-    yield made
-    made.finish()
-
-
-@pytest.fixture
-def made_with(serve):
-    """A server of the test's own, with these flags."""
-    wires = []
-
-    def start(*flags):
-        wires.append(Wire(serve(*flags)))
-        return wires[-1]
-
-    yield start
-    for made in wires:
-        made.finish()
-
-
 @pytest.fixture(scope="module")
 def slow_server(echod, tmp_path_factory):
-    import daemon
-
-    server = daemon.Server(echod, ("--echo.delay=20s", "--shutdown.grace=1s"), tmp_path_factory.mktemp("slow") / "log")
+    flags = ("--echo.delay=20s", "--shutdown.grace=1s")
+    server = daemon.Server(echod, flags, tmp_path_factory.mktemp("slow") / "server.log")
     try:
         server.wait_ready()
         yield server
@@ -126,7 +105,8 @@ def test_a_message_of_zero_bytes_is_a_message(wire):
 
 
 def test_every_byte_comes_back(wire):
-    text = "".join(chr(c) for c in [*range(0x80), 0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFD, 0xFFFF, 0x10000, 0x10FFFF])
+    borders = [0x80, 0x7FF, 0x800, 0xD7FF, 0xE000, 0xFFFD, 0xFFFF, 0x10000, 0x10FFFF]
+    text = "".join(chr(c) for c in [*range(0x80), *borders])
     response = send(wire, message(echo(text)))
     assert response.status == OK and response.messages == [echo(text)]
     wire.moved(ok=1)
@@ -241,7 +221,10 @@ def test_undecodable_protobuf_is_internal(wire, name):
     wire.moved(failed=1)
 
 
-@pytest.mark.parametrize("text", [b"\xff", b"\xc0\x80", b"ab\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"a\0\xff", b"\xe2\x98"], ids=str)
+NOT_UTF8 = [b"\xff", b"\xc0\x80", b"ab\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"a\0\xff", b"\xe2\x98"]
+
+
+@pytest.mark.parametrize("text", NOT_UTF8, ids=str)
 def test_text_that_is_not_utf8_is_internal(wire, text):
     response = send(wire, message(echo(text)))
     assert response.status == INTERNAL and response.trailers_only
@@ -369,7 +352,8 @@ def test_a_failure_before_the_first_message_is_trailers_only_with_status_200(wir
 
 def test_nothing_but_lower_case_names_comes_back(wire):
     peer = wire.connect()
-    for response in (peer.call("x"), peer.call("x", change={":path": "/nope"}), peer.call("x", change={":method": "GET"})):
+    for change in ({}, {":path": "/nope"}, {":method": "GET"}):
+        response = peer.call("x", change=change)
         for fields in response.blocks:
             assert all(name == name.lower() for name, _ in fields)
             assert not {"connection", "transfer-encoding", "keep-alive"} & {name for name, _ in fields}
@@ -502,7 +486,8 @@ def test_a_reset_before_the_body_cancels_the_call(slow):
 
 def test_a_reset_in_the_midst_of_a_message_gives_its_memory_back(slow):
     peer = slow.connect().settle()
-    stream = peer.open(body=struct.pack(">BI", 0, MIB) + bytes(60000), end=False)
+    stream = peer.open(body=struct.pack(">BI", 0, MIB), end=False)
+    peer.upload(stream, bytes(60000), end=False)
     slow.server.wait_value(60000, "echod_grpc_buffered_bytes")
     peer.send(rst_stream(stream))
     slow.server.wait_value(0, "echod_grpc_buffered_bytes")

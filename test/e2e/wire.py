@@ -2,6 +2,8 @@
 answer a clean call, and did exactly the counters move that may?"""
 import dataclasses
 
+import pytest
+
 from daemon import until
 from frames import OK, Peer, echo
 
@@ -77,3 +79,25 @@ class Wire:
             assert response.status == OK and response.messages == [echo("clean")], response
         was = self.expected
         self.moved(was.ok + 1, was.failed + was.in_flight, was.refused)
+
+
+@pytest.fixture
+def wire(shared):
+    """The module's server, with default settings."""
+    made = Wire(shared)
+    yield made
+    made.finish()
+
+
+@pytest.fixture
+def made_with(serve):
+    """A server of the test's own, with these flags."""
+    wires = []
+
+    def start(*flags):
+        wires.append(Wire(serve(*flags)))
+        return wires[-1]
+
+    yield start
+    for made in wires:
+        made.finish()
