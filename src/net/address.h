@@ -19,9 +19,9 @@ enum address_kind { ADDRESS_INET, ADDRESS_UNIX, ADDRESS_ABSTRACT };
 /* What was written, taken apart; nothing is resolved yet. */
 struct address_spec {
 	enum address_kind kind;
-	char host[256];	/* "" = none; without brackets */
-	char port[16];	/* digits; "" = none given */
-	char path[108];	/* unix: without the leading '@' */
+	char host[256]; /* "" = none; without brackets */
+	char port[16];  /* digits; "" = none given */
+	char path[108]; /* unix: without the leading '@' */
 };
 
 struct address {
@@ -30,7 +30,8 @@ struct address {
 };
 
 /* 0, or -EINVAL with a reason in `why`. `default_port` (may be NULL) fills a missing one. */
-int address_parse(const char *text, const char *default_port, struct address_spec *ret, char *why, size_t size);
+int address_parse(const char *text, const char *default_port, struct address_spec *ret, char *why,
+		  size_t size);
 
 /* "127.0.0.1:9876", "[::1]:9876", "unix:/run/x", "unix:@x", "unix:" (unnamed). Always NUL-terminated. */
 void address_format(const struct address *address, char text[ADDRESS_TEXT_MAX]);

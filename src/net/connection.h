@@ -23,8 +23,8 @@
 struct connection;
 
 enum connection_close_reason {
-	CONNECTION_CLOSED_PEER,	   /* the peer closed or reset */
-	CONNECTION_CLOSED_DONE,	   /* the engine had finished: drain, goaway, Connection: close */
+	CONNECTION_CLOSED_PEER,    /* the peer closed or reset */
+	CONNECTION_CLOSED_DONE,    /* the engine had finished: drain, goaway, Connection: close */
 	CONNECTION_CLOSED_ERROR,   /* the engine or the transport failed */
 	CONNECTION_CLOSED_TIMEOUT, /* write stall, connect */
 	CONNECTION_CLOSED_LOCAL,   /* connection_close() */
@@ -38,10 +38,10 @@ struct connection_meters {
 };
 
 struct connection_limits {
-	size_t output_soft_max;	  /* above it, bytes in flight: no more produce, reading pauses. 256 KiB */
-	int64_t write_stall_ns;	  /* 30 s */
-	int64_t linger_ns;	  /* after FIN. 1 s */
-	int64_t connect_ns;	  /* outgoing only; 0 = none */
+	size_t output_soft_max; /* above it, bytes in flight: no more produce, reading pauses. 256 KiB */
+	int64_t write_stall_ns; /* 30 s */
+	int64_t linger_ns;      /* after FIN. 1 s */
+	int64_t connect_ns;     /* outgoing only; 0 = none */
 };
 extern const struct connection_limits connection_default_limits;
 
@@ -49,7 +49,8 @@ struct connection_events {
 	/* The transport is up: return the engine, or NULL to close. The connection owns it from here. */
 	struct engine *(*ready)(void *user, struct connection *connection);
 	/* Last. The connection is freed on return. `err`: 0 or negative errno. Never from inside your call. */
-	void (*closed)(void *user, struct connection *connection, enum connection_close_reason why, int err);
+	void (*closed)(void *user, struct connection *connection, enum connection_close_reason why,
+		       int err);
 };
 
 /* NULL: no memory; the transport is then closed. Accepted transports: `ready` follows from the loop. */

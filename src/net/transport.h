@@ -14,11 +14,13 @@ struct buffer;
 struct transport;
 
 struct transport_events {
-	void (*ready)(void *user);				  /* connected: bytes may flow both ways */
+	void (*ready)(void *user); /* connected: bytes may flow both ways */
 	void (*data)(void *user, const uint8_t *bytes, size_t n); /* borrowed until return */
-	void (*drained)(void *user);				  /* the write in flight has left */
-	void (*eof)(void *user);				  /* peer finished sending; writing still works */
-	void (*closed)(void *user, int err);			  /* last, once, never from inside your call; the transport is gone after it */
+	void (*drained)(void *user);                              /* the write in flight has left */
+	void (*eof)(void *user); /* peer finished sending; writing still works */
+	void (*closed)(
+		void *user,
+		int err); /* last, once, never from inside your call; the transport is gone after it */
 };
 
 struct transport_ops {
@@ -26,6 +28,7 @@ struct transport_ops {
 	void (*pause)(struct transport *transport, bool paused);
 	void (*shutdown)(struct transport *transport);
 	void (*close)(struct transport *transport, int err);
+	size_t (*unsent)(const struct transport *transport);
 };
 
 /* Embedded first in each kind. */
@@ -69,4 +72,10 @@ static inline void transport_shutdown(struct transport *transport)
 static inline void transport_close(struct transport *transport, int err)
 {
 	transport->ops->close(transport, err);
+}
+
+/* Bytes of the write in flight that have not left yet: what does not shrink for long is stalled. */
+static inline size_t transport_unsent(const struct transport *transport)
+{
+	return transport->ops->unsent(transport);
 }

@@ -9,4 +9,5 @@
  * Dials one address. 0: `ready` or `closed` follows. Negative errno: nothing
  * was started. TCP_NODELAY is set on tcp.
  */
-int transport_stream_connect(struct loop *loop, const struct address *address, struct transport **ret);
+int transport_stream_connect(struct loop *loop, const struct address *address,
+			     struct transport **ret);
