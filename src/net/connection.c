@@ -47,6 +47,8 @@ struct connection {
 	bool writing; /* a write is in flight */
 	bool failed;  /* the engine is done for: close once what it said is out */
 	bool eof;
+	bool drain_wanted; /* by the next flush: the caller may stand in an upcall of the engine */
+	enum engine_drain drain_how;
 	bool flushing;
 };
 
@@ -197,7 +199,9 @@ static void flush(struct connection *connection)
 		return; /* an upcall of its own asked for it */
 	}
 	connection->flushing = true;
-	loop_unschedule(&connection->task);
+	if (!connection->drain_wanted) {
+		loop_unschedule(&connection->task);
+	}
 	do {
 		int rv = produce(connection);
 
@@ -227,10 +231,17 @@ static void flush(struct connection *connection)
 static void on_task(struct loop_task *task)
 {
 	struct connection *connection = container_of(task, struct connection, task);
+	const struct engine_ops *ops;
 
-	if (connection->phase == OPEN) {
-		flush(connection);
+	if (connection->phase != OPEN) {
+		return;
 	}
+	ops = connection->engine->ops;
+	if (connection->drain_wanted) {
+		connection->drain_wanted = false;
+		ops->drain(connection->engine, connection->drain_how);
+	}
+	flush(connection);
 }
 
 static void on_wake(void *host)
@@ -394,7 +405,8 @@ void connection_drain(struct connection *connection, enum engine_drain how)
 		connection_close(connection, CONNECTION_CLOSED_LOCAL, -ECANCELED);
 		break;
 	case OPEN:
-		connection->engine->ops->drain(connection->engine, how);
+		connection->drain_wanted = true;
+		connection->drain_how = how;
 		loop_schedule(connection->loop, &connection->task);
 		break;
 	default:
