@@ -41,9 +41,9 @@ static const struct option table[] = {
 #undef GROUP
 #define GROUP "Logging"
 	{ ROW("log.level", OPTION_ENUM, log_level), .placeholder = "LEVEL", .value = "info",
-	  .choices = log_levels, .help = "Least level that is logged: debug, info, warn, error." },
+	  .choices = log_levels, .help = "Least level that is logged." },
 	{ ROW("log.format", OPTION_ENUM, log_format), .placeholder = "FORMAT", .value = "logfmt",
-	  .choices = log_formats, .help = "Form of the log's lines: logfmt, json." },
+	  .choices = log_formats, .help = "Form of the lines." },
 #undef GROUP
 #define GROUP "Stopping"
 	{ ROW("shutdown.delay", OPTION_DURATION, shutdown_delay_ns), .placeholder = "DURATION",
