@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Heap chunks double from the first size to the last; a larger request gets a chunk of its own. */
+/*
+ * Heap chunks double from the first size to the last; a larger request gets a chunk
+ * of its own.
+ */
 #define CHUNK_FIRST ((size_t)1024)
 #define CHUNK_LAST  ((size_t)64 * 1024)
 
@@ -43,7 +46,10 @@ static struct arena_chunk *add_chunk(struct arena *arena, size_t size)
 	if (arena->chunks) {
 		wanted = MIN(2 * arena->chunks->size, CHUNK_LAST);
 	}
-	/* The heap holds no more than the cap allows to hand out (rounded up to the alignment). */
+	/*
+	 * The heap holds no more than the cap allows to hand out (rounded up to the
+	 * alignment).
+	 */
 	wanted = MIN(wanted, (arena->cap - arena->used + 15) & ~(size_t)15);
 	wanted = MAX(wanted, size);
 	chunk = malloc(sizeof(*chunk) + wanted);
@@ -70,7 +76,10 @@ void *arena_alloc_slow(struct arena *arena, size_t n)
 		arena->exhausted = true;
 		return NULL;
 	}
-	/* Go on in whichever chunk has more left, so that one large request does not waste the rest of a fresh one. */
+	/*
+	 * Go on in whichever chunk has more left, so that one large request does
+	 * not waste the rest of a fresh one.
+	 */
 	if (chunk->size - size >= (size_t)(arena->limit - arena->next)) {
 		arena->next = chunk->memory + size;
 		arena->limit = chunk->memory + chunk->size;

@@ -67,7 +67,10 @@ static inline void buffer_commit(struct buffer *buffer, size_t n)
 int buffer_append(struct buffer *buffer, const void *bytes, size_t n);
 int buffer_append_str(struct buffer *buffer, struct str text);
 
-/* printf into the buffer, no terminating NUL. 0 or -ENOMEM. Locale-independent only for %s %c %d-likes: no floats. */
+/*
+ * printf into the buffer, no terminating NUL. 0 or -ENOMEM. Locale-independent only
+ * for %s %c %d-likes: no floats.
+ */
 int buffer_printf(struct buffer *buffer, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

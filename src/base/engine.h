@@ -35,7 +35,10 @@ struct engine_ops {
 	 */
 	ssize_t (*receive)(struct engine *engine, const uint8_t *bytes, size_t n);
 
-	/* The peer's FIN, after all of its bytes were taken. finished() decides what follows. */
+	/*
+	 * The peer's FIN, after all of its bytes were taken. finished() decides
+	 * what follows.
+	 */
 	void (*end_of_input)(struct engine *engine);
 
 	/*
@@ -51,13 +54,19 @@ struct engine_ops {
 	/* Begins to wind down; NOW may follow GRACEFUL. */
 	void (*drain)(struct engine *engine, enum engine_drain how);
 
-	/* The transport is gone (err: 0 or negative errno): delivers every last upcall, frees the engine. */
+	/*
+	 * The transport is gone (err: 0 or negative errno): delivers every last
+	 * upcall, frees the engine.
+	 */
 	void (*release)(struct engine *engine, int err);
 };
 
 struct engine {
 	const struct engine_ops *ops;
-	/* Set by the host right after it got the engine. Idempotent, legal anywhere, also inside receive and produce. */
+	/*
+	 * Set by the host right after it got the engine. Idempotent, legal
+	 * anywhere, also inside receive and produce.
+	 */
 	void (*wake)(void *host);
 	void *host;
 };

@@ -12,7 +12,10 @@
 #define GZIP_WRAPPER 16 /* added to the window bits: a gzip header and trailer, not zlib's */
 #define MEMORY_LEVEL 8
 
-/* zlib's own default is the allocator of its shared library; through these, tests can make ours fail. */
+/*
+ * zlib's own default is the allocator of its shared library; through these, tests
+ * can make ours fail.
+ */
 static voidpf allocate(voidpf context, uInt items, uInt size)
 {
 	(void)context;
@@ -25,7 +28,10 @@ static void release(voidpf context, voidpf memory)
 	free(memory);
 }
 
-/* zlib counts in 32 bits: feeds and drains in pieces. deflateBound() has said that `room` suffices. */
+/*
+ * zlib counts in 32 bits: feeds and drains in pieces. deflateBound() has said that
+ * `room` suffices.
+ */
 static void deflate_all(z_stream *stream, struct bytes plain, struct bytes room)
 {
 	size_t fed = 0;

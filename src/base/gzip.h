@@ -4,5 +4,8 @@
 #include "base/buffer.h"
 #include "base/util.h"
 
-/* Appends the gzip form of `plain` to `out`: 0 or -ENOMEM; `out` is as before on failure. level 1..9. */
+/*
+ * Appends the gzip form of `plain` to `out`: 0 or -ENOMEM; `out` is as before on
+ * failure. level 1..9.
+ */
 int gzip_compress(struct bytes plain, int level, struct buffer *out);

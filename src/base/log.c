@@ -345,7 +345,10 @@ uint64_t log_dropped(void)
 	return atomic_load_explicit(&state.dropped, memory_order_relaxed);
 }
 
-/* A bucket of `burst` tokens; `next_ns` is when the next one comes. The first use finds it full. */
+/*
+ * A bucket of `burst` tokens; `next_ns` is when the next one comes. The first use
+ * finds it full.
+ */
 bool log_allowed(struct log_limit *limit, int64_t now_ns, uint64_t *ret_suppressed)
 {
 	int64_t tokens;

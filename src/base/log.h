@@ -9,8 +9,8 @@
  * did not take is counted in log_dropped(). A value for which the line has no
  * room is cut (it ends in "..."), a whole field is left out.
  *
- *	log_info("gRPC server starting", LOG_STR("address", text), LOG_INT("limit", n));
- *	=> time=2026-01-02T03:04:05.678Z level=INFO msg="gRPC server starting" address=:9876 limit=100
+ *	log_info("gRPC server starting", LOG_STR("address", text), LOG_INT("n", 7));
+ *	time=2026-01-02T03:04:05.678Z level=INFO msg="gRPC server starting" address=:9876 n=7
  */
 #pragma once
 

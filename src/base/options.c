@@ -289,7 +289,10 @@ static enum options_result set_flag(struct parse *parse, const struct option *op
 	return append(list, text) < 0 ? fail(parse, "out of memory") : OPTIONS_OK;
 }
 
-/* `flag` is what follows the dashes; *index is moved past a value that is an argument of its own. */
+/*
+ * `flag` is what follows the dashes; *index is moved past a value that is an
+ * argument of its own.
+ */
 static enum options_result read_flag(struct parse *parse, const char *flag, char **argv, int argc,
 				     int *index)
 {

@@ -16,11 +16,11 @@
 #include "base/util.h"
 
 enum option_type {
-	OPTION_BOOL,    /* bool */
-	OPTION_STRING,  /* const char *; borrowed from argv, the environment or the table */
-	OPTION_STRINGS, /* struct option_strings; repeatable; elsewhere than in flags a comma list */
-	OPTION_UINT,    /* uint64_t */
-	OPTION_SIZE,    /* uint64_t bytes: 4194304, 16KiB, 4MiB, 1GiB; k, M, G mean the same */
+	OPTION_BOOL,     /* bool */
+	OPTION_STRING,   /* const char *; borrowed from argv, the environment or the table */
+	OPTION_STRINGS,  /* struct option_strings; repeatable; elsewhere a comma list */
+	OPTION_UINT,     /* uint64_t */
+	OPTION_SIZE,     /* uint64_t bytes: 4194304, 16KiB, 4MiB, 1GiB; k, M, G mean the same */
 	OPTION_DURATION, /* int64_t ns: 0, 50ms, 1.5s, 2m, 1h30m, 10us, 100ns */
 	OPTION_ENUM,     /* int: index into .choices */
 	OPTION_CUSTOM,   /* .parse decides */
@@ -52,26 +52,33 @@ struct options {
 	const char *footer;   /* examples, printed as they are; may be NULL */
 	const struct option *table;
 	size_t n;
-	/* "ECHOD_": --log.level is ECHOD_LOG_LEVEL; empty counts as unset. NULL: no environment. */
+	/*
+	 * "ECHOD_": --log.level is ECHOD_LOG_LEVEL; empty counts as unset. NULL: no
+	 * environment.
+	 */
 	const char *environment;
-	/* Variables with that prefix that are someone else's; NULL-terminated; may be NULL. */
+	/*
+	 * Variables with that prefix that are someone else's; NULL-terminated; may
+	 * be NULL.
+	 */
 	const char *const *environment_ignored;
 };
 
 enum options_result {
 	OPTIONS_OK,
-	OPTIONS_HELP, /* --help or -h was seen; the caller prints options_help() to stdout, exit 0 */
+	OPTIONS_HELP,    /* --help or -h was seen: options_help() to stdout, exit 0 */
 	OPTIONS_VERSION, /* --version was seen */
 	OPTIONS_ERROR,   /* `error` says why; exit 2 */
 };
 
 /*
- * Fills `values` with defaults, environment (`envp`, may be NULL) and `argv[1..argc)`.
- * What is not a flag is left in order: `ret_operands` points to them (an array
- * that is the caller's to free with options_free()); NULL: none is allowed. Unknown variables with the
- * prefix are reported through `warn` (may be NULL), one call each.
- * On OPTIONS_ERROR `error` holds one line without a newline. Whatever the
- * result, options_free() may follow, and releases all.
+ * Fills `values` with defaults, environment (`envp`, may be NULL) and
+ * `argv[1..argc)`. What is not a flag is left in order: `ret_operands` points
+ * to them (an array that is the caller's to free with options_free()); NULL:
+ * none is allowed. Unknown variables with the prefix are reported through
+ * `warn` (may be NULL), one call each. On OPTIONS_ERROR `error` holds one line
+ * without a newline. Whatever the result, options_free() may follow, and
+ * releases all.
  */
 enum options_result options_parse(const struct options *options, void *values, int argc,
 				  char **argv, char **envp, struct option_strings *ret_operands,
@@ -88,5 +95,8 @@ void options_help(const struct options *options, FILE *out);
 int parse_duration(const char *text, int64_t *ret_ns, char *why, size_t size);
 int parse_size(const char *text, uint64_t *ret_bytes, char *why, size_t size);
 int parse_uint(const char *text, uint64_t *ret_number, char *why, size_t size);
-/* "1.5s", "250us", "1h30m", "0s": as a person would write it, and it reads back as the same number. */
+/*
+ * "1.5s", "250us", "1h30m", "0s": as a person would write it, and it reads back as
+ * the same number.
+ */
 void format_duration(int64_t ns, char *text, size_t size);

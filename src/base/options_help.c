@@ -39,7 +39,10 @@ void option_variable(const struct options *options, const struct option *option,
 	}
 }
 
-/* Levenshtein: how many characters must be inserted, removed or replaced. One row of the table is kept. */
+/*
+ * Levenshtein: how many characters must be inserted, removed or replaced. One row
+ * of the table is kept.
+ */
 static size_t distance(struct str a, struct str b)
 {
 	size_t row[LONGEST_NAME + 1];

@@ -118,7 +118,10 @@ static const struct unit *read_duration_unit(const char **text)
 	return NULL;
 }
 
-/* What the digits of a fraction are worth in the unit; -1: less than a whole nanosecond is left over. */
+/*
+ * What the digits of a fraction are worth in the unit; -1: less than a whole
+ * nanosecond is left over.
+ */
 static int scale_fraction(const char *digits, size_t n, uint64_t factor, uint64_t *ret_ns)
 {
 	uint64_t ns = 0;

@@ -9,7 +9,10 @@ static uint64_t rotate_left(uint64_t x, unsigned n)
 	return x << n | x >> (64 - n);
 }
 
-/* splitmix64: a bijection of a counter, so that no seed, 0 included, gives the all-zero state. */
+/*
+ * splitmix64: a bijection of a counter, so that no seed, 0 included, gives the
+ * all-zero state.
+ */
 static uint64_t spread(uint64_t *counter)
 {
 	uint64_t z = *counter += UINT64_C(0x9e3779b97f4a7c15);

@@ -64,7 +64,10 @@ static struct timer *detach(struct timer *node)
 	return node;
 }
 
-/* One tree of a list of siblings: in pairs from the left, then all pairs from the right. NULL for none. */
+/*
+ * One tree of a list of siblings: in pairs from the left, then all pairs from the
+ * right. NULL for none.
+ */
 static struct timer *meld_siblings(struct timer *first)
 {
 	struct timer *pairs = NULL; /* linked by `next`, the last pair first */
@@ -105,7 +108,10 @@ static struct timer *take_children(struct timer *node)
 	return first ? meld_siblings(first) : NULL;
 }
 
-/* Puts what is below a timer, which is not a root, in its place: none of it is due before its parent. */
+/*
+ * Puts what is below a timer, which is not a root, in its place: none of it is due
+ * before its parent.
+ */
 static void cut(struct timer *timer)
 {
 	struct timer *tree = take_children(timer);

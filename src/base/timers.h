@@ -50,7 +50,10 @@ static inline bool timer_active(const struct timer *timer)
 	return timer->active;
 }
 
-/* (Re)starts: due at `due_ns` on the clock. An instant that has passed fires at the next timers_run(). */
+/*
+ * (Re)starts: due at `due_ns` on the clock. An instant that has passed fires at the
+ * next timers_run().
+ */
 void timer_start_at(struct timers *timers, struct timer *timer, int64_t due_ns);
 /* (Re)starts: due `delay_ns` from now (saturating; negative counts as 0). */
 void timer_start(struct timers *timers, struct timer *timer, int64_t delay_ns);

@@ -52,29 +52,44 @@ static size_t sequence(const unsigned char *p, size_t n)
 	return len;
 }
 
+/*
+ * Where the ASCII that begins at `i` ends: eight bytes at a time, no high bit
+ * in any of them. The last word of a text may overlap the one before: fewer
+ * than eight bytes then need no loop of their own.
+ */
+static size_t ascii_end(const unsigned char *p, size_t i, size_t len)
+{
+	uint64_t word;
+
+	for (; len - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		if (word & HIGH_BITS) {
+			break;
+		}
+	}
+	if (len - i < sizeof(word) && len >= sizeof(word)) {
+		memcpy(&word, p + len - sizeof(word), sizeof(word));
+		if (!(word & HIGH_BITS)) {
+			return len;
+		}
+	}
+	while (i < len && p[i] < 0x80) {
+		i++;
+	}
+	return i;
+}
+
 size_t utf8_valid_prefix(struct str text)
 {
 	const unsigned char *p = (const unsigned char *)text.data;
 	size_t i = 0;
 
 	while (i < text.len) {
-		size_t len;
-		uint64_t word;
-
-		/* Eight bytes of ASCII at a time: no high bit in any of them. */
-		while (text.len - i >= sizeof(word)) {
-			memcpy(&word, p + i, sizeof(word));
-			if (word & HIGH_BITS) {
-				break;
-			}
-			i += sizeof(word);
-		}
-		while (i < text.len && p[i] < 0x80) {
-			i++;
-		}
-		/* Runs of other scripts do not go back to the search for ASCII in between. */
+		i = ascii_end(p, i, text.len);
+		/* A run of another script goes on here, without a look for words of ASCII. */
 		while (i < text.len && p[i] >= 0x80) {
-			len = sequence(p + i, text.len - i);
+			size_t len = sequence(p + i, text.len - i);
+
 			if (len == 0) {
 				return i;
 			}

@@ -169,7 +169,10 @@ size_t exposition_format_double(double value, char text[32])
 		shortest(value, &decimal);
 	}
 	strip_zeros(&decimal);
-	/* strconv's rule for 'g' with the shortest form: exponents from -4 to 5 are written out. */
+	/*
+	 * strconv's rule for 'g' with the shortest form: exponents from -4 to 5 are
+	 * written out.
+	 */
 	if (value > 0 && (decimal.point < -3 || decimal.point > 6)) {
 		p = put_scientific(p, &decimal);
 	} else {

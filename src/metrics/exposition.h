@@ -16,5 +16,8 @@ struct exposition {
 /* Text format 0.0.4: text/plain; version=0.0.4; charset=utf-8 */
 extern const struct exposition exposition_text;
 
-/* A float as Go's strconv 'g' -1 prints it, whatever the locale. `text` has room for 32. Returns its length. */
+/*
+ * A float as Go's strconv 'g' -1 prints it, whatever the locale. `text` has room
+ * for 32. Returns its length.
+ */
 size_t exposition_format_double(double value, char text[32]);

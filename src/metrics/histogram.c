@@ -3,7 +3,10 @@
 #include <assert.h>
 #include <string.h>
 
-/* Beyond 2^53 a double no longer tells neighbouring whole numbers apart: nothing that is measured gets there. */
+/*
+ * Beyond 2^53 a double no longer tells neighbouring whole numbers apart: nothing
+ * that is measured gets there.
+ */
 #define LARGEST 0x1p53
 
 const struct histogram_bounds histogram_default_bounds = {
@@ -37,7 +40,10 @@ bool histogram_observe(struct histogram *histogram, double value)
 	if (!(value >= 0 && value <= LARGEST)) {
 		return false;
 	}
-	/* Most observations are small and there are few bounds: a linear search is the fast one. */
+	/*
+	 * Most observations are small and there are few bounds: a linear search is
+	 * the fast one.
+	 */
 	while (i < bounds->n && value > bounds->values[i]) {
 		i++;
 	}

@@ -43,7 +43,10 @@ struct histogram_snapshot {
 };
 
 void histogram_init(struct histogram *histogram, const struct histogram_bounds *bounds);
-/* False, and nothing counted, for NaN, negative or > 2^53: the caller counts an internal error. */
+/*
+ * False, and nothing counted, for NaN, negative or > 2^53: the caller counts an
+ * internal error.
+ */
 bool histogram_observe(struct histogram *histogram, double value);
 void histogram_read(const struct histogram *histogram, struct histogram_snapshot *ret);
 
@@ -58,5 +61,8 @@ uint64_t latencies_count(const struct latencies *latencies);
 int64_t latencies_max(const struct latencies *latencies);
 int64_t latencies_min(const struct latencies *latencies);
 double latencies_mean(const struct latencies *latencies);
-/* The value at quantile q in [0, 1]: nearest rank, upper edge of its bucket, at most the exact maximum. 0 when empty. */
+/*
+ * The value at quantile q in [0, 1]: nearest rank, upper edge of its bucket, at
+ * most the exact maximum. 0 when empty.
+ */
 int64_t latencies_quantile(const struct latencies *latencies, double q);

@@ -33,7 +33,10 @@ enum process_value {
 	VALUE_COUNT,
 };
 
-/* Name, type and HELP as every client library of Prometheus has them: dashboards know these. */
+/*
+ * Name, type and HELP as every client library of Prometheus has them: dashboards
+ * know these.
+ */
 static const struct {
 	enum metric_type type;
 	const char *name, *help;
@@ -78,7 +81,10 @@ static bool read_value(void *user, double *ret)
 	return value->known;
 }
 
-/* Fields 20, 23 and 24 of proc(5) stat. The second, a name in brackets, may hold spaces and brackets. */
+/*
+ * Fields 20, 23 and 24 of proc(5) stat. The second, a name in brackets, may hold
+ * spaces and brackets.
+ */
 static void sample_stat(struct process_metrics *process)
 {
 	char text[1024], *after;

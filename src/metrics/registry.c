@@ -160,7 +160,10 @@ struct family *registry_family(struct registry *registry, enum metric_type type,
 			  label_names);
 }
 
-/* The text of a bound is part of a series' identity: a wrong one would never match anybody's query. */
+/*
+ * The text of a bound is part of a series' identity: a wrong one would never match
+ * anybody's query.
+ */
 static bool bounds_are_labelled(const struct histogram_bounds *bounds)
 {
 	for (size_t i = 0; i < bounds->n; i++) {

@@ -49,7 +49,10 @@ struct sample_view {
 	const struct histogram_snapshot *histogram;
 };
 
-/* Upcalls of a walk, in order: family, its samples, family_end, ... A non-zero return ends the walk with it. */
+/*
+ * Upcalls of a walk, in order: family, its samples, family_end, ... A non-zero
+ * return ends the walk with it.
+ */
 struct registry_visitor {
 	int (*family)(void *user, const struct family_view *family);
 	int (*sample)(void *user, const struct family_view *family,
@@ -70,7 +73,10 @@ struct family *registry_histogram_family(struct registry *registry, const char *
 					 const char *help, const char *const *label_names,
 					 const struct histogram_bounds *bounds);
 
-/* A child; `label_values` in the order of the names, NULL for none. The same values twice give the same child. */
+/*
+ * A child; `label_values` in the order of the names, NULL for none. The same values
+ * twice give the same child.
+ */
 struct counter *family_counter(struct family *family, const char *const *label_values);
 struct gauge *family_gauge(struct family *family, const char *const *label_values);
 struct histogram *family_histogram(struct family *family, const char *const *label_values);

@@ -30,7 +30,10 @@ static char *put(char *p, const char *text)
 	return put_bytes(p, text, strlen(text));
 }
 
-/* Backslash and newline, and the quote where `quote` is one (not in HELP). At most twice as long. */
+/*
+ * Backslash and newline, and the quote where `quote` is one (not in HELP). At most
+ * twice as long.
+ */
 static char *put_escaped(char *p, const char *text, char quote)
 {
 	for (; *text != '\0'; text++) {

@@ -134,7 +134,10 @@ static void warn(const char *variable)
 	snprintf(got.warned[got.n_warned++], sizeof(got.warned[0]), "%s", variable);
 }
 
-/* options_parse() changes neither array nor strings: main() merely hands them out without const. */
+/*
+ * options_parse() changes neither array nor strings: main() merely hands them out
+ * without const.
+ */
 static char **unconst(const char **strings)
 {
 	return (char **)(uintptr_t)strings;
@@ -316,7 +319,7 @@ static void a_misspelt_flag_is_recognised(void **state)
 		{ "--grpc-listen-address", "grpc.listen-address" },
 		{ "--listen-address", "grpc.listen-address" },
 		{ "--telemetry-path=/m", "web.telemetry-path" },
-		{ "--log.levle", "log.level" },
+		{ "--log.leve", "log.level" },
 		{ "--max-byte", "max-bytes" },
 		{ "--graze", "grace" },
 		{ "--path", NULL },

@@ -187,7 +187,10 @@ static void fire_may_stop_what_is_due_with_it(void **state)
 	assert_int_equal(timers_next_ns(&bench->timers), -1);
 }
 
-/* Starts the next one due, which still waits in this run, later; and stops it there again. */
+/*
+ * Starts the next one due, which still waits in this run, later; and stops it there
+ * again.
+ */
 static void move_the_next(struct probe *probe)
 {
 	struct probe *next = probe + 1;

@@ -109,7 +109,10 @@ static void the_locale_changes_nothing(void **state)
 	setlocale(LC_ALL, "C");
 }
 
-/* Reads back as itself, and no shorter decimal would: 15, 16 or 17 digits are tried by printf. */
+/*
+ * Reads back as itself, and no shorter decimal would: 15, 16 or 17 digits are tried
+ * by printf.
+ */
 static void reads_back_and_is_shortest(void **state)
 {
 	struct random random;
@@ -137,7 +140,10 @@ static void reads_back_and_is_shortest(void **state)
 		assert_true(digits <= 17);
 		if (digits > 1 && digits <= 17 && fabs(value) >= DBL_MIN) {
 			snprintf(shorter, sizeof(shorter), "%.*e", digits - 2, value);
-			/* Trailing zeros of whole numbers are no digits of the shortest form. */
+			/*
+			 * Trailing zeros of whole numbers are no digits of the
+			 * shortest form.
+			 */
 			assert_true(strtod(shorter, NULL) != value || !strpbrk(text, ".e"));
 		}
 	}

@@ -133,7 +133,10 @@ static void numbers_of_every_kind(void **state)
 			    "# HELP e E\n# TYPE e counter\ne 1.25e-07\n");
 }
 
-/* Room is measured before it is written to: labels that double in length must fit (under ASan: exactly). */
+/*
+ * Room is measured before it is written to: labels that double in length must fit
+ * (under ASan: exactly).
+ */
 static void long_labels_fit(void **state)
 {
 	static char values[200][300];
