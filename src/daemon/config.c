@@ -113,14 +113,13 @@ static const struct options options = {
 
 /* Every address is taken apart here, so that a bad one is a usage error and no later surprise. */
 static int check_addresses(const char *flag, const char *variable,
-			   const struct option_strings *addresses, const char *port, char *error,
-			   size_t size)
+			   const struct option_strings *addresses, char *error, size_t size)
 {
 	for (size_t i = 0; i < addresses->n; i++) {
 		struct address_spec spec;
 		char why[128] = "";
 
-		if (address_parse(addresses->items[i], port, &spec, why, sizeof(why)) < 0) {
+		if (address_parse(addresses->items[i], NULL, &spec, why, sizeof(why)) < 0) {
 			snprintf(error, size, "--%s (or %s): \"%s\" %s", flag, variable,
 				 addresses->items[i], why);
 			return -1;
@@ -174,9 +173,9 @@ enum options_result config_parse(struct config *ret, int argc, char **argv, char
 	}
 	if (result == OPTIONS_OK &&
 	    (check_addresses("grpc.listen-address", "ECHOD_GRPC_LISTEN_ADDRESS",
-			     &ret->grpc_addresses, CONFIG_DEFAULT_GRPC_PORT, error, size) < 0 ||
+			     &ret->grpc_addresses, error, size) < 0 ||
 	     check_addresses("web.listen-address", "ECHOD_WEB_LISTEN_ADDRESS", &ret->web_addresses,
-			     CONFIG_DEFAULT_WEB_PORT, error, size) < 0 ||
+			     error, size) < 0 ||
 	     check_path(ret->telemetry_path, error, size) < 0)) {
 		result = OPTIONS_ERROR;
 	}

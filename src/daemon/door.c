@@ -305,7 +305,7 @@ static int open_text(struct door *door, const char *text)
 {
 	struct address_spec spec;
 	char why[128];
-	int err = address_parse(text, door->options.default_port, &spec, why, sizeof(why));
+	int err = address_parse(text, NULL, &spec, why, sizeof(why));
 
 	if (err == 0) {
 		err = open_address(door, &spec);
