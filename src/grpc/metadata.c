@@ -120,6 +120,24 @@ static int add_base64(struct metadata *metadata, struct arena *arena, struct str
 	return 0;
 }
 
+static bool blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* RFC 9113 8.2.1 allows none at the ends; who sends it anyway is understood without. */
+static struct str without_padding(struct str value)
+{
+	while (value.len > 0 && blank(value.data[0])) {
+		value.data++;
+		value.len--;
+	}
+	while (value.len > 0 && blank(value.data[value.len - 1])) {
+		value.len--;
+	}
+	return value;
+}
+
 /* A comma is in no base64 alphabet, so it always joins two values (PROTOCOL-HTTP2, Custom-Metadata). */
 int metadata_receive(struct metadata *metadata, struct arena *arena, struct str name,
 		     struct str value)
@@ -127,6 +145,7 @@ int metadata_receive(struct metadata *metadata, struct arena *arena, struct str 
 	if (metadata_reserved(name) || !name_valid(name)) {
 		return 0;
 	}
+	value = without_padding(value);
 	if (!metadata_is_binary(name)) {
 		return metadata_add(metadata, arena, name, value);
 	}

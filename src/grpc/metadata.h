@@ -38,7 +38,7 @@ static inline bool metadata_is_binary(struct str name)
 int metadata_add(struct metadata *metadata, struct arena *arena, struct str name, struct str value);
 /*
  * A field as it came from the wire. Reserved names, and names outside [0-9a-z_.-]+, are passed over (0, nothing
- * added); "-bin" values are split at commas and decoded. 0, -EINVAL (not base64), -ENOMEM.
+ * added); spaces around a value are left out; "-bin" values are split at commas and decoded. 0, -EINVAL (not base64), -ENOMEM.
  */
 int metadata_receive(struct metadata *metadata, struct arena *arena, struct str name,
 		     struct str value);

@@ -217,9 +217,21 @@ static void test_received_text_of_any_bytes_is_kept_as_it_is(void **state)
 {
 	struct metadata metadata = { 0 };
 
-	assert_int_equal(metadata_receive(&metadata, *state, STR("x"), STR(" \xff\x80 , a ")), 0);
+	assert_int_equal(metadata_receive(&metadata, *state, STR("x"), STR("\xff\x80 , a")), 0);
 	assert_int_equal(metadata.n, 1);
-	assert_text(metadata_get(&metadata, STR("x")), " \xff\x80 , a ");
+	assert_text(metadata_get(&metadata, STR("x")), "\xff\x80 , a");
+}
+
+static void test_spaces_around_a_received_value_are_left_out(void **state)
+{
+	struct metadata metadata = { 0 };
+
+	assert_int_equal(metadata_receive(&metadata, *state, STR("x"), STR(" \t a  b \t")), 0);
+	assert_int_equal(metadata_receive(&metadata, *state, STR("y"), STR(" \t ")), 0);
+	assert_int_equal(metadata_receive(&metadata, *state, STR("z-bin"), STR(" Zm8 ")), 0);
+	assert_text(metadata_get(&metadata, STR("x")), "a  b");
+	assert_text(metadata_get(&metadata, STR("y")), "");
+	assert_text(metadata_get(&metadata, STR("z-bin")), "fo");
 }
 
 static void test_received_binary_values_are_split_at_commas_before_decoding(void **state)
@@ -341,6 +353,7 @@ int main(void)
 		TEST(test_a_full_arena_is_reported_and_the_rest_stays_readable),
 		TEST(test_received_reserved_and_foreign_names_are_passed_over),
 		TEST(test_received_text_of_any_bytes_is_kept_as_it_is),
+		TEST(test_spaces_around_a_received_value_are_left_out),
 		TEST(test_received_binary_values_are_split_at_commas_before_decoding),
 		TEST(test_an_empty_binary_value_is_one_empty_value),
 		TEST(test_a_received_binary_value_in_another_alphabet_is_an_error),
