@@ -73,11 +73,12 @@ class Wire:
     def finish(self):
         for peer in self.peers:
             peer.close()
-        assert self.expected is not None, "a test says what it moved"
         with Peer(self.server.grpc_port) as peer:
             response = peer.call("clean")
             assert response.status == OK and response.messages == [echo("clean")], response
         was = self.expected
+        if was is None:
+            return  # the test failed before it could say
         self.moved(was.ok + 1, was.failed + was.in_flight, was.refused)
 
 
