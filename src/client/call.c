@@ -19,6 +19,7 @@ struct call {
 	struct grpc_channel *channel;
 	bool replied, mismatched;
 	struct str reply; /* borrowed from the message, which lives as long as its call */
+	struct loop_task finish;
 	int code;
 };
 
@@ -93,14 +94,14 @@ static int print_result(const struct plan *plan, const struct report_call *resul
 	return code;
 }
 
-static void finish(struct call *call, const struct report_call *result)
+/* After the call: lets go of everything that keeps the loop alive. */
+static void on_finish(struct loop_task *task)
 {
-	bool ok = result->status == GRPC_OK;
+	struct call *call = container_of(task, struct call, finish);
 
-	instruments_call_ended(&call->client->instruments, ok, result->latency_ns);
-	call->code = print_result(call->client->plan, result);
 	grpc_channel_drain(call->channel);
-	dialer_close(&call->dialer, !ok);
+	/* A peer that failed a call is not waited for. */
+	dialer_close(&call->dialer, call->code != EXIT_DONE);
 	if (call->client->exporter) {
 		exporter_close(call->client->exporter);
 	}
@@ -110,6 +111,7 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 {
 	struct call *call = grpc_call_context(grpc_call);
 	const struct grpc_peer *peer = grpc_call_peer(grpc_call);
+	char why[ADDRESS_TEXT_MAX + 320];
 	struct report_call result = {
 		.target = call->client->plan->target_text,
 		.peer = peer ? peer->address : NULL,
@@ -125,11 +127,21 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 		.trailing = outcome->trailers,
 	};
 
-	if (result.status == GRPC_OK && !call->replied) {
+	if (outcome->unprocessed && outcome->status == GRPC_DEADLINE_EXCEEDED) {
+		snprintf(why, sizeof(why),
+			 call->dialer.n_attached
+				 ? "%s took the connection, and spoke no HTTP/2 in time"
+				 : "no connection to %s in time",
+			 result.target);
+		result.message = str_from(why);
+	} else if (result.status == GRPC_OK && !call->replied) {
 		result.status = GRPC_INTERNAL;
 		result.message = STR("the server ended the call OK, without a reply");
 	}
-	finish(call, &result);
+	instruments_call_ended(&call->client->instruments, result.status == GRPC_OK,
+			       result.latency_ns);
+	call->code = print_result(call->client->plan, &result);
+	loop_schedule(call->client->loop, &call->finish);
 }
 
 static const struct grpc_call_events call_events = {
@@ -171,6 +183,7 @@ int call_run(struct client *client)
 {
 	struct call call = { .client = client, .code = EXIT_FAILED };
 
+	loop_task_init(&call.finish, on_finish);
 	dialer_init(&call.dialer, client->loop, &client->target, &client->next_peer_id,
 		    &dialer_events, &call);
 	call.channel = client_channel_new(client, &channel_events, &call);

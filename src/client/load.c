@@ -201,7 +201,8 @@ static void record(struct slot *slot, const struct grpc_outcome *outcome, int64_
 	struct load *load = lane->load;
 	bool ok = outcome->status == GRPC_OK && slot->echoed;
 
-	if (outcome->origin == GRPC_FROM_PEER) {
+	/* A lane that rests hears from the connection before, which drains. */
+	if (outcome->origin == GRPC_FROM_PEER && !timer_active(&lane->retry)) {
 		lane->answered = true;
 		lane->rest_ns = RETRY_FIRST_NS;
 		load->lost_ns = 0;

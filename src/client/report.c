@@ -183,8 +183,9 @@ static int text_verdict(struct buffer *out, const struct report_run *run)
 	if (reached == 0) {
 		CHAIN(err, buffer_append_str(out, STR("no call was answered by a server")));
 	} else if (reached == ok) {
-		APPEND(err, out, "every call that reached the server was answered OK (%" PRIu64 ")",
-		       ok);
+		APPEND(err, out,
+		       "every call that reached the server%s was answered OK (%" PRIu64 ")",
+		       results->unfinished ? " and ended" : "", ok);
 	} else {
 		APPEND(err, out,
 		       "of %" PRIu64 " calls that reached the server %" PRIu64

@@ -1,0 +1,163 @@
+/*
+ * Every allocation fails in turn: an error each time, never a crash, never half
+ * a text taken for a whole one.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "../failing.h"
+#include "client/plan.h"
+#include "client/report.h"
+
+/* Calls `attempt` with the first, the second, ... allocation failing, until it succeeds. */
+static void fail_each_in_turn(int (*attempt)(void))
+{
+	long n = 0;
+
+	for (;;) {
+		int result;
+
+		failing_at = n;
+		result = attempt();
+		if (failing_at >= 0) { /* there were fewer allocations than that */
+			failing_at = -1;
+			assert_int_equal(result, 0);
+			break;
+		}
+		assert_true(result < 0);
+		n++;
+	}
+	assert_true(n > 0);
+}
+
+static int attempt_plan(void)
+{
+	char arguments[][32] = { "client", "--message=hi", "--metadata=a:1", "--metadata=b-bin:AAE",
+				 "localhost" };
+	char *argv[ARRAY_SIZE(arguments) + 1];
+	struct plan plan;
+	char why[256] = "";
+	enum options_result result;
+
+	for (size_t i = 0; i < ARRAY_SIZE(arguments); i++) {
+		argv[i] = arguments[i];
+	}
+	argv[ARRAY_SIZE(arguments)] = NULL;
+	result = plan_init(&plan, ARRAY_SIZE(arguments), argv, why, sizeof(why));
+	if (result == OPTIONS_OK) {
+		assert_int_equal(plan.metadata.n, 2);
+		assert_int_equal(buffer_len(&plan.message), 2);
+	} else {
+		assert_int_not_equal(why[0], '\0');
+	}
+	plan_deinit(&plan);
+	return result == OPTIONS_OK ? 0 : -1;
+}
+
+static void test_a_plan(void **state)
+{
+	(void)state;
+	fail_each_in_turn(attempt_plan);
+}
+
+static int attempt_recorder(void)
+{
+	struct recorder recorder;
+	int err = recorder_init(&recorder);
+
+	recorder_deinit(&recorder);
+	return err;
+}
+
+static void test_a_recorder(void **state)
+{
+	(void)state;
+	fail_each_in_turn(attempt_recorder);
+}
+
+static struct recorder results;
+
+static int attempt_run(int (*report)(struct buffer *out, const struct report_run *run))
+{
+	const struct report_run run = {
+		.target = "localhost:9876",
+		.elapsed_ns = NS_PER_S,
+		.results = &results,
+		.ended_by = "SIGINT",
+	};
+	struct buffer out = BUFFER_INIT;
+	int err = report(&out, &run);
+
+	buffer_free(&out);
+	return err;
+}
+
+static int attempt_run_text(void)
+{
+	return attempt_run(report_run_text);
+}
+
+static int attempt_run_json(void)
+{
+	return attempt_run(report_run_json);
+}
+
+static void test_the_report_of_a_run(void **state)
+{
+	(void)state;
+	assert_int_equal(recorder_init(&results), 0);
+	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
+		recorder_answered(&results, status, 1000, STR("an example of what was said"));
+	}
+	recorder_never_found(&results, STR("refused"));
+	fail_each_in_turn(attempt_run_text);
+	fail_each_in_turn(attempt_run_json);
+	recorder_deinit(&results);
+}
+
+static struct metadata metadata;
+
+static int attempt_call(void)
+{
+	const struct report_call call = {
+		.target = "localhost:9876",
+		.replied = true,
+		.reply = STR("a reply that is long enough for the buffer to grow once more"),
+		.initial = &metadata,
+		.trailing = &metadata,
+	};
+	struct buffer out = BUFFER_INIT;
+	int err = report_call_json(&out, &call);
+
+	if (err == 0) {
+		err = report_failure(&out, GRPC_INTERNAL, STR("a\nb"));
+	}
+	buffer_free(&out);
+	return err;
+}
+
+static void test_the_report_of_a_call(void **state)
+{
+	struct arena arena;
+
+	(void)state;
+	arena_init(&arena, NULL, 0, 1024);
+	assert_int_equal(metadata_add(&metadata, &arena, STR("a-bin"), STR("\x01\x02")), 0);
+	fail_each_in_turn(attempt_call);
+	arena_reset(&arena);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_plan),
+		cmocka_unit_test(test_a_recorder),
+		cmocka_unit_test(test_the_report_of_a_run),
+		cmocka_unit_test(test_the_report_of_a_call),
+	};
+
+	return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+}
