@@ -361,16 +361,6 @@ static enum options_result read_arguments(struct parse *parse, int argc, char **
 
 /* --- environment --------------------------------------------------------- */
 
-static bool is_ignored(const struct options *options, struct str variable)
-{
-	for (const char *const *name = options->environment_ignored; name && *name; name++) {
-		if (str_equal(str_from(*name), variable)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static const struct option *find_variable(const struct options *options, struct str variable)
 {
 	char name[VARIABLE_TEXT];
@@ -395,8 +385,7 @@ static enum options_result read_environment(struct parse *parse, char **envp,
 		const char *text = *envp + variable.len;
 		const struct option *option;
 
-		if (*text == '\0' || !str_has_prefix(variable, str_from(options->environment)) ||
-		    is_ignored(options, variable)) {
+		if (*text == '\0' || !str_has_prefix(variable, str_from(options->environment))) {
 			continue;
 		}
 		text++;

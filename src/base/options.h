@@ -57,11 +57,6 @@ struct options {
 	 * environment.
 	 */
 	const char *environment;
-	/*
-	 * Variables with that prefix that are someone else's; NULL-terminated; may
-	 * be NULL.
-	 */
-	const char *const *environment_ignored;
 };
 
 enum options_result {
