@@ -77,14 +77,10 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t n)
 	return buffer->memory + buffer->end;
 }
 
-int buffer_append(struct buffer *buffer, const void *bytes, size_t n)
+int buffer_append_slow(struct buffer *buffer, const void *bytes, size_t n)
 {
-	uint8_t *room;
+	uint8_t *room = buffer_reserve(buffer, n);
 
-	if (n == 0) {
-		return 0;
-	}
-	room = buffer_reserve(buffer, n);
 	if (!room) {
 		return -ENOMEM;
 	}

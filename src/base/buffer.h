@@ -63,8 +63,23 @@ static inline void buffer_commit(struct buffer *buffer, size_t n)
 	buffer->end += n;
 }
 
+/* The rare part of buffer_append(): it has to grow or to move. */
+int buffer_append_slow(struct buffer *buffer, const void *bytes, size_t n);
+
 /* 0 or -ENOMEM. `bytes` may be NULL when n is 0. */
-int buffer_append(struct buffer *buffer, const void *bytes, size_t n);
+static inline int buffer_append(struct buffer *buffer, const void *bytes, size_t n)
+{
+	if (n == 0) {
+		return 0;
+	}
+	if (n > buffer->capacity - buffer->end) {
+		return buffer_append_slow(buffer, bytes, n);
+	}
+	memcpy(buffer->memory + buffer->end, bytes, n);
+	buffer->end += n;
+	return 0;
+}
+
 int buffer_append_str(struct buffer *buffer, struct str text);
 
 /*

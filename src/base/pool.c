@@ -40,8 +40,9 @@ void pool_deinit(struct pool *pool)
 	pool->cached_bytes = 0;
 }
 
-void *pool_malloc(struct pool *pool, size_t size)
+void *pool_malloc(size_t size, void *user)
 {
+	struct pool *pool = user;
 	size_t steps = size > POOL_MAX_BLOCK ? 0
 		       : size > 0            ? (size + POOL_STEP - 1) / POOL_STEP
 					     : 1;
@@ -63,7 +64,7 @@ void *pool_malloc(struct pool *pool, size_t size)
 	return payload(block);
 }
 
-void *pool_calloc(struct pool *pool, size_t n, size_t size)
+void *pool_calloc(size_t n, size_t size, void *pool)
 {
 	size_t total;
 	void *pointer;
@@ -71,17 +72,17 @@ void *pool_calloc(struct pool *pool, size_t n, size_t size)
 	if (__builtin_mul_overflow(n, size, &total)) {
 		return NULL;
 	}
-	pointer = pool_malloc(pool, total);
+	pointer = pool_malloc(total, pool);
 	return pointer ? memset(pointer, 0, total) : NULL;
 }
 
-void *pool_realloc(struct pool *pool, void *pointer, size_t size)
+void *pool_realloc(void *pointer, size_t size, void *pool)
 {
 	struct pool_block *block;
 	void *moved;
 
 	if (!pointer) {
-		return pool_malloc(pool, size);
+		return pool_malloc(size, pool);
 	}
 	block = block_of(pointer);
 	if (block->steps == 0 && size > POOL_MAX_BLOCK) {
@@ -94,18 +95,19 @@ void *pool_realloc(struct pool *pool, void *pointer, size_t size)
 	if (size <= block->steps * POOL_STEP) {
 		return pointer;
 	}
-	moved = pool_malloc(pool, size);
+	moved = pool_malloc(size, pool);
 	if (!moved) {
 		return NULL;
 	}
 	/* a large block shrinks to at most POOL_MAX_BLOCK, a small one grows from its steps */
 	memcpy(moved, pointer, block->steps ? block->steps * POOL_STEP : size);
-	pool_free(pool, pointer);
+	pool_free(pointer, pool);
 	return moved;
 }
 
-void pool_free(struct pool *pool, void *pointer)
+void pool_free(void *pointer, void *user)
 {
+	struct pool *pool = user;
 	struct pool_block *block;
 	size_t bytes;
 

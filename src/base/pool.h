@@ -25,7 +25,8 @@ void pool_init(struct pool *pool, size_t max_cached_bytes);
 /* Frees what is cached; every block must have come back. */
 void pool_deinit(struct pool *pool);
 
-void *pool_malloc(struct pool *pool, size_t size);
-void *pool_calloc(struct pool *pool, size_t n, size_t size);
-void *pool_realloc(struct pool *pool, void *pointer, size_t size);
-void pool_free(struct pool *pool, void *pointer);
+/* The arguments stand as libraries want them of an allocator; `pool` is a struct pool. */
+void *pool_malloc(size_t size, void *pool);
+void *pool_calloc(size_t n, size_t size, void *pool);
+void *pool_realloc(void *pointer, size_t size, void *pool);
+void pool_free(void *pointer, void *pool);

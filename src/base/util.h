@@ -53,7 +53,8 @@ static inline struct str str_from(const char *text)
 
 static inline bool str_equal(struct str a, struct str b)
 {
-	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+	/* b's length: where that is a literal the comparison needs no call */
+	return a.len == b.len && (b.len == 0 || memcmp(a.data, b.data, b.len) == 0);
 }
 
 static inline bool str_has_prefix(struct str s, struct str prefix)

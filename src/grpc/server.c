@@ -270,7 +270,10 @@ static void add_response_head(struct grpc_call *call, struct grpc_fields *fields
 
 	grpc_fields_add(fields, STR(":status"), STR("200"), true);
 	grpc_fields_add(fields, STR("content-type"), response_content_type(call), true);
-	grpc_fields_add(fields, STR("grpc-accept-encoding"), STR("identity"), true);
+	if (call->each.head.encoding_unknown) {
+		/* what would have been taken; to others there is nothing to offer but identity */
+		grpc_fields_add(fields, STR("grpc-accept-encoding"), STR("identity"), true);
+	}
 	if (server->options.identity.name.data) {
 		grpc_fields_add(fields, server->options.identity.name,
 				server->options.identity.value, true);

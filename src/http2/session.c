@@ -281,29 +281,9 @@ static const struct engine_ops ops = {
  * gets them from the pool, and whoever replaces the allocator of this library
  * (the tests, which make each allocation fail) replaces that of nghttp2 too.
  */
-static void *memory_malloc(size_t size, void *pool)
-{
-	return pool_malloc(pool, size);
-}
-
-static void memory_free(void *pointer, void *pool)
-{
-	pool_free(pool, pointer);
-}
-
-static void *memory_calloc(size_t n, size_t size, void *pool)
-{
-	return pool_calloc(pool, n, size);
-}
-
-static void *memory_realloc(void *pointer, size_t size, void *pool)
-{
-	return pool_realloc(pool, pointer, size);
-}
-
 static int nghttp2_new(struct http2_session *session, struct pool *pool)
 {
-	nghttp2_mem memory = { pool, memory_malloc, memory_free, memory_calloc, memory_realloc };
+	nghttp2_mem memory = { pool, pool_malloc, pool_free, pool_calloc, pool_realloc };
 	nghttp2_session_callbacks *callbacks = NULL;
 	nghttp2_option *option = NULL;
 	int rv = http2_callbacks_new(&callbacks);
