@@ -12,7 +12,7 @@ from daemon import until
 from frames import (
     ACK, CONTINUATION, DEADLINE_EXCEEDED, GOAWAY, GONE, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL,
     MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, NO_ERROR, OK, PING, PREFACE, PROTOCOL_ERROR, RESOURCE_EXHAUSTED,
-    SETTINGS, UNIMPLEMENTED,
+    RST_STREAM, SETTINGS, UNIMPLEMENTED,
     block, data, echo, frame, headers, literal, message, request, settings,
 )
 from wire import made_with, wire  # noqa: F401 (fixtures)
@@ -145,6 +145,26 @@ def test_a_method_other_than_post_is_answered_405_without_a_grpc_status(wire, me
     assert response.field("allow") == "POST"
     assert peer.call("y").status == OK
     wire.moved(ok=1, refused={"405": 1})
+
+
+def test_the_answer_to_head_has_no_body(wire):
+    """RFC 9110 9.3.2."""
+    response = wire.connect().call("x", change={":method": "HEAD"})
+    assert response.http == "405" and response.body == b""
+    wire.moved(refused={"405": 1})
+
+
+def test_connect_makes_no_tunnel(wire):
+    peer = wire.connect()
+    stream = peer.open(request(change={":method": "CONNECT", ":scheme": GONE, ":path": GONE}), end=False)
+    response = peer.response(stream)
+    if response.shape == "R":
+        assert response.reset == PROTOCOL_ERROR
+        wire.moved()
+    else:
+        assert response.http == "405"
+        wire.moved(refused={"405": 1})
+    assert not peer.of(GOAWAY)
 
 
 UNKNOWN_PATHS = [
@@ -303,8 +323,10 @@ def test_another_content_type_is_answered_415_in_plain_http(wire, value):
 def test_415_and_405_do_not_wait_for_the_body(wire):
     peer = wire.connect()
     for change, status in (({":method": "GET"}, "405"), ({"content-type": "text/html"}, "415")):
-        response = peer.response(peer.open(request(change=change), end=False))
-        assert response.http == status
+        stream = peer.open(request(change=change), end=False)
+        assert peer.response(stream).http == status
+        peer.until(lambda stream=stream: peer.of(RST_STREAM, stream), "that the rest is not wanted")
+        assert peer.answer(stream).reset == NO_ERROR
     wire.moved(refused={"405": 1, "415": 1})
 
 

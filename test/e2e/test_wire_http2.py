@@ -1,12 +1,14 @@
 """HTTP/2 beneath gRPC's wire contract: frames that break it, frames that it ignores, HPACK."""
 import struct
+import time
 
 import pytest
 
+from daemon import until
 from frames import (
-    COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, FRAME_SIZE_ERROR, GOAWAY, HEADERS, OK, PING, PROTOCOL_ERROR,
-    PUSH_PROMISE, RST_STREAM, SETTINGS, STREAM_CLOSED,
-    Closed, block, data, echo, frame, headers, integer, message, request, settings,
+    COMPRESSION_ERROR, CONTINUATION, DATA, END_HEADERS, FRAME_SIZE_ERROR, GOAWAY, HEADERS, OK, PING, PRIORITY,
+    PROTOCOL_ERROR, PUSH_PROMISE, RST_STREAM, SETTINGS, STREAM_CLOSED,
+    Closed, block, data, echo, frame, headers, integer, message, request, rst_stream, settings, window_update,
 )
 from wire import wire  # noqa: F401 (fixtures)
 
@@ -96,6 +98,49 @@ def test_a_stream_id_that_goes_back_is_never_served(wire):
         assert peer.of(GOAWAY)[-1].code in (PROTOCOL_ERROR, STREAM_CLOSED)
         wire.moved(ok=1)
     assert not peer.of(HEADERS, 3)
+
+
+# --- too much of what is allowed ---
+
+FLOODS = {
+    "PING": lambda i: frame(PING, payload=bytes(8)),
+    "SETTINGS": lambda i: settings({4: 65535}),
+    "empty DATA on a refused stream": lambda i: data(1, b""),
+    "PRIORITY": lambda i: frame(PRIORITY, 0, 2 * i + 3, b"\0\0\0\0\x10"),
+    "WINDOW_UPDATE": lambda i: window_update(0, 1),
+    "frames of no known type": lambda i: frame(0xBE, 0, 0, b"x"),
+    "calls that are reset at once": lambda i: headers(2 * i + 3, block(request())) + rst_stream(2 * i + 3),
+    "refused calls": lambda i: headers(2 * i + 3, block(request(change={":path": "/"})), end=True),
+}
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_that_nobody_reads_answers_of_costs_bounded_memory_and_no_neighbour(wire, name):
+    """30,000 frames from a peer that reads nothing; the connection may end, the server and others go on."""
+
+    def resident():
+        return wire.server.value("process_resident_memory_bytes")
+
+    neighbour, peer = wire.connect().settle(), wire.connect(ack=False)
+    before = resident()
+    peer.send(headers(1, block(request(change={":path": "/"}))))
+    flood = b"".join(FLOODS[name](i) for i in range(30000))
+    peer.socket.settimeout(0.5)
+    for i in range(0, len(flood), 1 << 16):
+        try:
+            peer.socket.sendall(flood[i : i + (1 << 16)])
+        except OSError:  # it closed, or it reads no more until we do
+            break
+    start = time.monotonic()
+    assert neighbour.call("next door").messages == [echo("next door")]
+    assert time.monotonic() - start < 1
+    assert resident() - before < 16 * 1024 * 1024
+    peer.close()
+    until(lambda: wire.delta().in_flight == 0, "all calls ended")
+    now = wire.delta()
+    assert now.ok == 1 and now.total == 1 + now.failed
+    wire.moved(now.ok, now.failed, now.refused)
 
 
 # --- HPACK ---
