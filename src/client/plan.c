@@ -163,6 +163,10 @@ static int set_target(struct plan *plan, const char *text, char *why, size_t siz
 {
 	char reason[160];
 
+	if (text[0] == '\0') {
+		snprintf(why, size, "target \"\": is empty");
+		return -1;
+	}
 	if (address_parse(text, PLAN_DEFAULT_PORT, &plan->target, reason, sizeof(reason)) < 0) {
 		snprintf(why, size, "target \"%s\": %s", text, reason);
 		return -1;

@@ -84,6 +84,16 @@ static void test_what_a_call_carries(void **state)
 	plan_deinit(&plan);
 }
 
+static void refuse_empty_target(void)
+{
+	char name[] = "client", empty[] = "";
+	char *argv[] = { name, empty, NULL };
+
+	assert_int_equal(plan_init(&plan, 2, argv, why, sizeof(why)), OPTIONS_ERROR);
+	assert_string_equal(why, "target \"\": is empty");
+	plan_deinit(&plan);
+}
+
 static void test_targets(void **state)
 {
 	static const struct {
@@ -108,6 +118,7 @@ static void test_targets(void **state)
 	assert_int_equal(plan.target.kind, ADDRESS_ABSTRACT);
 	plan_deinit(&plan);
 	refuse("127.0.0.1:99999", "127.0.0.1:99999");
+	refuse_empty_target();
 	refuse("a:1 b:2", "\"b:2\" is a second");
 }
 
