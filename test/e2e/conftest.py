@@ -15,6 +15,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # the harness forks, and never calls from the child
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log of what a test provokes
 
 import daemon  # noqa: E402
 

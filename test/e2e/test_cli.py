@@ -68,7 +68,7 @@ FLAGS = [
 def test_every_flag_is_in_the_help_with_its_variable(run):
     text = run("serve", "--help").stdout.decode()
     for flag in FLAGS:
-        assert f"--{flag}" in text, flag
+        assert f"--{flag}" in text.replace("[no-]", ""), flag
         if flag not in ("version", "help"):
             assert "ECHOD_" + re.sub("[.-]", "_", flag).upper() in text, flag
 

@@ -30,7 +30,9 @@ def test_the_default_message(shared, run):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"Hello, world!\n", b"")
 
 
-@pytest.mark.parametrize("message", ["", "hi", "ü☺😈", "two\nlines", "x" * 100000])
+@pytest.mark.parametrize(
+    "message", ["", "hi", "ü☺😈", "two\nlines", "x" * 100000], ids=["empty", "hi", "unicode", "lines", "100 kB"]
+)
 def test_a_message(shared, run, message):
     done = run("client", f"--message={message}", shared.grpc)
     assert (done.returncode, done.stdout) == (0, message.encode() + b"\n")
@@ -40,12 +42,19 @@ def test_flags_may_stand_after_the_target(shared, run):
     assert run("client", shared.grpc, "--message", "later", "--plaintext").stdout == b"later\n"
 
 
-@pytest.mark.parametrize("content", [b"", b"a\0b\0", b"line\n", bytes(range(128)) * 1000, b"x" * (LIMIT - 5)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"a\0b\0", b"line\n", bytes(range(128)) * 1000, b"x" * (LIMIT - 5)],
+    ids=["empty", "NUL", "line", "every ASCII byte", "4 MiB"],
+)
 def test_a_message_from_a_file_and_from_stdin(shared, run, tmp_path, content):
     path = tmp_path / "message"
     path.write_bytes(content)
-    assert run("client", f"--message-file={path}", shared.grpc).stdout == content + b"\n"
-    assert run("client", "--message-file=-", shared.grpc, input=content).stdout == content + b"\n"
+    replies = [
+        run("client", f"--message-file={path}", shared.grpc).stdout,
+        run("client", "--message-file=-", shared.grpc, input=content).stdout,
+    ]
+    assert [reply == content + b"\n" for reply in replies] == [True, True]
 
 
 def test_json_output(shared, run):
