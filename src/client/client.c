@@ -122,7 +122,7 @@ static int run(struct client *client)
 			code = EXIT_FAILED;
 			goto out;
 		}
-		fprintf(stderr, "echod client: metrics at http://%s/metrics\n",
+		fprintf(stderr, "echod client: serving /metrics on %s\n",
 			exporter_address(client->exporter));
 	}
 	code = run_resolved(client);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,6 +99,27 @@ static _Noreturn void serve(int fd, const char *delay)
 	abort();
 }
 
+/* Takes connections, says SETTINGS and GOAWAY, and ends them; counts them. Until it is killed. */
+static _Noreturn void turn_away(int listener, unsigned *n)
+{
+	static const uint8_t frames[] = { 0, 0, 0, 4, 0, 0, 0, 0, 0, /* SETTINGS, and GOAWAY(0) */
+					  0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+
+		*(volatile unsigned *)n += 1;
+		if (write(fd, frames, sizeof(frames)) != sizeof(frames)) {
+			abort();
+		}
+		shutdown(fd, SHUT_WR);
+		while (read(fd, (char[512]){ 0 }, 512) > 0) {
+		}
+		close(fd);
+	}
+}
+
 static pid_t server_pid;
 static char target[32];    /* the server's */
 static char no_server[32]; /* nobody listens there */
@@ -129,8 +151,8 @@ static void stop_server(void)
 	}
 }
 
-/* A port that was just free: bound, and let go. */
-static void find_no_server(void)
+/* A socket on a free port of loopback, and that address as text. */
+static int bind_some_port(char text[32])
 {
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -139,15 +161,15 @@ static void find_no_server(void)
 
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-	close(fd);
-	snprintf(no_server, sizeof(no_server), "127.0.0.1:%d", ntohs(address.sin_port));
+	snprintf(text, 32, "127.0.0.1:%d", ntohs(address.sin_port));
+	return fd;
 }
 
 static int set_up(void **state)
 {
 	(void)state;
 	start_server("none");
-	find_no_server();
+	close(bind_some_port(no_server));
 	return 0;
 }
 
@@ -327,6 +349,30 @@ static void test_the_server_dies(void **state)
 			"of 4 calls that reached the server 0 were answered OK, 4 were not; ");
 }
 
+static void test_a_server_that_turns_everyone_away_is_not_hammered(void **state)
+{
+	unsigned *n =
+		mmap(NULL, sizeof(*n), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int listener = bind_some_port(target);
+
+	(void)state;
+	assert_true(n != MAP_FAILED);
+	assert_int_equal(listen(listener, 100), 0);
+	stop_server();
+	server_pid = fork();
+	if (server_pid == 0) {
+		turn_away(listener, n);
+	}
+	close(listener);
+	assert_int_equal(CLIENT("--timeout=500ms", target), EXIT_FAILED);
+	assert_in_range(*n, 1, 6);
+	*n = 0;
+	assert_int_equal(CLIENT("--timeout=500ms", "--duration=400ms", "--concurrency=3", target),
+			 EXIT_FAILED);
+	assert_in_range(*n, 1, 12);
+	munmap(n, sizeof(*n));
+}
+
 /* Whatever fails, it says so and ends; and what it calls a success is one. */
 static void fail_each_allocation(const char *const *arguments, const char *success)
 {
@@ -389,6 +435,7 @@ int main(void)
 		TEST(a_run_without_a_server),
 		TEST(a_run_that_is_interrupted),
 		TEST(the_server_dies),
+		TEST(a_server_that_turns_everyone_away_is_not_hammered),
 		TEST(one_call_without_memory),
 		TEST(a_run_without_memory),
 	};
