@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "net/loop_p.h"
@@ -149,12 +150,18 @@ static int watch(struct listener *listener, int fd, int backlog)
 	return uv_listen(&socket->uv.stream, backlog, on_connection);
 }
 
-/* True: the path is a socket that nobody answers on. */
+/* True: the path is a socket that nobody answers on. Connecting to any other file is refused, too. */
 static bool stale(const struct address *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;
+	struct stat file;
 	bool refused;
+	int fd;
 
+	if (lstat(un->sun_path, &file) < 0 || !S_ISSOCK(file.st_mode)) {
+		return false;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) {
 		return false;
 	}
