@@ -1,0 +1,523 @@
+/*
+ * The happy path of a call: stream_opened takes one from the free list; each
+ * header is judged as it comes; headers_done finds the method, starts the
+ * deadline, and the call exists; data is deframed and unpacked; at END_STREAM
+ * the handler runs; it sends and finishes; when the stream closes the call is
+ * counted, once, and goes back to the free list.
+ *
+ * What can fail: the request is no gRPC (a plain HTTP answer), names no method
+ * (UNIMPLEMENTED), or breaks the wire contract (a status in Trailers-Only);
+ * the deadline passes; the peer resets the stream or goes away. Whatever it is,
+ * `closed` follows, and it alone counts.
+ */
+#include <assert.h>
+#include <errno.h>
+
+#include "grpc/server_p.h"
+#include "grpc/wire.h"
+
+static const struct grpc_server_limits *limits_of(const struct grpc_call *call)
+{
+	return call->server->options.limits;
+}
+
+static void count(struct counter *counter)
+{
+	if (counter) {
+		counter_increment(counter);
+	}
+}
+
+void grpc_server_call_on_deadline(struct timer *timer)
+{
+	struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
+
+	call->each.settled = true;
+	count(call->server->options.meters->deadlines_exceeded);
+	grpc_call_finish(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
+}
+
+/* What a call holds of the process-wide budget for messages that are being gathered. */
+static void charge(struct grpc_call *call, size_t bytes)
+{
+	struct grpc_server *server = call->server;
+
+	if (bytes == call->each.charged) {
+		return;
+	}
+	server->buffered = server->buffered - call->each.charged + bytes;
+	call->each.charged = bytes;
+	if (server->options.meters->buffered_bytes) {
+		gauge_set(server->options.meters->buffered_bytes, (int64_t)server->buffered);
+	}
+}
+
+/* Request headers */
+
+static void on_pseudo_header(struct grpc_call *call, struct str name, struct str value)
+{
+	struct grpc_head *head = &call->each.head;
+
+	if (str_equal(name, STR(":path"))) {
+		grpc_server_find_method(call, value);
+	} else if (str_equal(name, STR(":method"))) {
+		head->post = str_equal(value, STR("POST"));
+	} else if (str_equal(name, STR(":scheme"))) {
+		head->scheme_bad =
+			!str_equal(value, STR("http")) && !str_equal(value, STR("https"));
+	}
+}
+
+/* Names that are the transport's and gRPC's own, told apart by length first. True: done with it. */
+static bool on_known_header(struct grpc_call *call, struct str name, struct str value)
+{
+	struct grpc_head *head = &call->each.head;
+
+	switch (name.len) {
+	case 2:
+		return str_equal(name, STR("te"));
+	case 10:
+		return str_equal(name, STR("user-agent"));
+	case 12:
+		if (str_equal(name, STR("content-type"))) {
+			head->content = grpc_content_parse(value);
+			return true;
+		}
+		if (str_equal(name, STR("grpc-timeout"))) {
+			head->has_timeout = true;
+			head->timeout_bad = grpc_timeout_parse(value, &head->timeout_ns) < 0;
+			return true;
+		}
+		return false;
+	case 13:
+		if (str_equal(name, STR("grpc-encoding"))) {
+			head->encoding_unknown = !str_equal(value, STR("identity"));
+			return true;
+		}
+		return false;
+	case 14:
+		return str_equal(name, STR("content-length"));
+	default:
+		return false;
+	}
+}
+
+static void on_header(struct http2_stream *stream, struct str name, struct str value)
+{
+	struct grpc_call *call = grpc_call_of(stream);
+	struct grpc_head *head = &call->each.head;
+
+	if (stream->block != HTTP2_REQUEST || name.len == 0) {
+		return; /* request trailers mean nothing in gRPC */
+	}
+	if (name.data[0] == ':') {
+		on_pseudo_header(call, name, value);
+		return;
+	}
+	if (on_known_header(call, name, value)) {
+		return;
+	}
+	switch (metadata_receive(&call->each.received, &call->arena, name, value)) {
+	case 0:
+		break;
+	case -EINVAL:
+		head->metadata_bad = true;
+		break;
+	default:
+		head->no_memory = true;
+	}
+}
+
+/* Responses */
+
+static struct str response_content_type(const struct grpc_call *call)
+{
+	return call->each.head.content == GRPC_CONTENT_PROTO ? STR("application/grpc+proto")
+							     : STR("application/grpc");
+}
+
+/* The fields that each gRPC response begins with. */
+static void add_response_head(struct grpc_call *call, struct grpc_fields *fields)
+{
+	struct grpc_server *server = call->server;
+
+	grpc_fields_add(fields, STR(":status"), STR("200"), true);
+	grpc_fields_add(fields, STR("content-type"), response_content_type(call), true);
+	if (call->each.head.encoding_unknown) {
+		/* what would have been taken; to others there is nothing to offer but identity */
+		grpc_fields_add(fields, STR("grpc-accept-encoding"), STR("identity"), true);
+	}
+	if (server->options.identity.name.data) {
+		grpc_fields_add(fields, server->options.identity.name,
+				server->options.identity.value, true);
+	}
+	if (server->connection_id_name.data) {
+		grpc_fields_add(fields, server->connection_id_name,
+				str_from(call->connection->id_text), true);
+	}
+}
+
+static int send_response_headers(struct grpc_call *call)
+{
+	struct grpc_fields fields;
+	int rv = grpc_fields_init(&fields, call);
+
+	if (rv < 0) {
+		return rv;
+	}
+	add_response_head(call, &fields);
+	grpc_fields_metadata(&fields, &call->each.sending);
+	rv = http2_stream_respond(&call->stream, fields.fields, fields.n, false);
+	if (rv == 0) {
+		call->each.headers_sent = true;
+		call->each.sending = (struct metadata){ 0 }; /* what comes now is trailers */
+	}
+	return rv;
+}
+
+static struct str status_text(int status)
+{
+	static const struct str texts[GRPC_STATUS_COUNT] = {
+#define X(symbol, number, name) [number] = STR_INIT(#number),
+		GRPC_STATUSES(X)
+#undef X
+	};
+
+	return texts[status];
+}
+
+/* RFC 9113 6.5.2: a peer may say how large a header list it takes; the status always fits. */
+static void fit_peer_limit(struct grpc_call *call, struct grpc_fields *fields, size_t n_needed)
+{
+	uint32_t max = http2_session_peer_max_header_list(call->connection->session);
+	size_t total = 0, n = 0;
+
+	if (max == UINT32_MAX) {
+		return;
+	}
+	for (; n < fields->n; n++) {
+		total += fields->fields[n].name.len + fields->fields[n].value.len + 32;
+		if (total > max && n >= n_needed) {
+			break;
+		}
+	}
+	fields->n = n;
+}
+
+/* The status, as trailers or in one block with the headers. */
+static int send_status(struct grpc_call *call)
+{
+	struct grpc_fields fields;
+	struct buffer text = BUFFER_INIT;
+	size_t n_needed;
+	int rv = grpc_fields_init(&fields, call);
+
+	if (rv < 0) {
+		return rv;
+	}
+	if (!call->each.headers_sent) {
+		add_response_head(call, &fields);
+	}
+	grpc_fields_add(&fields, STR("grpc-status"), status_text(call->each.status), true);
+	n_needed = fields.n;
+	grpc_fields_metadata(&fields, &call->each.sending);
+	if (call->each.status_message.len > 0) {
+		rv = grpc_message_encode(call->each.status_message, &text);
+		if (rv == 0) {
+			grpc_fields_add(
+				&fields, STR("grpc-message"),
+				(struct str){ (const char *)buffer_data(&text), buffer_len(&text) },
+				false);
+		}
+	}
+	fit_peer_limit(call, &fields, n_needed);
+	rv = call->each.headers_sent
+		     ? http2_stream_finish(&call->stream, fields.fields, fields.n)
+		     : http2_stream_respond(&call->stream, fields.fields, fields.n, true);
+	buffer_free(&text);
+	return rv;
+}
+
+int grpc_server_call_send(struct grpc_call *call, const void *message)
+{
+	int rv;
+
+	if (call->each.finished || !http2_stream_open(&call->stream)) {
+		return -ECANCELED;
+	}
+	rv = call->each.headers_sent ? 0 : send_response_headers(call);
+	if (rv == 0) {
+		rv = grpc_call_pack(call, call->each.method->response, message,
+				    http2_stream_out(&call->stream));
+	}
+	if (rv < 0) {
+		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory for the response");
+		return rv;
+	}
+	return http2_stream_wrote(&call->stream);
+}
+
+void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message)
+{
+	assert(call->server && (unsigned)status < GRPC_STATUS_COUNT);
+	if (call->each.finished || !http2_stream_open(&call->stream)) {
+		return;
+	}
+	call->each.finished = true;
+	call->each.status = status;
+	if (message) {
+		call->each.status_message = arena_str(&call->arena, str_from(message));
+	}
+	timer_stop(call->timers, &call->deadline);
+	deframer_free(&call->deframer);
+	charge(call, 0);
+	if (send_status(call) < 0) {
+		/* no memory even for this: the peer hears it from HTTP/2 */
+		call->each.status = GRPC_RESOURCE_EXHAUSTED;
+		http2_stream_reset(&call->stream, HTTP2_ENHANCE_YOUR_CALM);
+	}
+}
+
+/* An answer in plain HTTP, for what is no gRPC request. */
+static void answer_http(struct grpc_call *call, enum grpc_refusal refusal, struct str status,
+			struct str text)
+{
+	const struct http2_field fields[] = {
+		{ STR(":status"), status, true },
+		{ STR("content-type"), STR("text/plain; charset=utf-8"), true },
+		{ STR("allow"), STR("POST"), true },
+	};
+	bool not_post = refusal == GRPC_REFUSED_405;
+
+	count(call->server->options.meters->refused[refusal]);
+	call->each.finished = true;
+	if (http2_stream_respond(&call->stream, fields, not_post ? 3 : 2, false) < 0 ||
+	    buffer_append_str(http2_stream_out(&call->stream), text) < 0 ||
+	    http2_stream_wrote(&call->stream) < 0 ||
+	    http2_stream_finish(&call->stream, NULL, 0) < 0) {
+		http2_stream_reset(&call->stream, HTTP2_INTERNAL_ERROR);
+	}
+}
+
+/* An answer in gRPC to a request that named no method of ours. */
+static void refuse(struct grpc_call *call, enum grpc_status status, const char *why)
+{
+	count(call->server->options.meters->refused[GRPC_REFUSED_200]);
+	grpc_call_finish(call, status, why);
+}
+
+/* True: the headers name a method, and the call exists from here. */
+static bool resolve(struct grpc_call *call, bool too_large)
+{
+	const struct grpc_head *head = &call->each.head;
+
+	if (too_large) {
+		refuse(call, GRPC_RESOURCE_EXHAUSTED, "header list is larger than the limit");
+	} else if (!head->post) {
+		answer_http(call, GRPC_REFUSED_405, STR("405"),
+			    STR("gRPC calls are made by POST.\n"));
+	} else if (head->content < GRPC_CONTENT_PLAIN) {
+		answer_http(call, GRPC_REFUSED_415, STR("415"),
+			    STR("The content-type must be application/grpc.\n"));
+	} else if (head->scheme_bad) {
+		refuse(call, GRPC_INTERNAL, "scheme is neither http nor https");
+	} else if (head->path_malformed || !head->path_seen) {
+		refuse(call, GRPC_UNIMPLEMENTED, "malformed method name");
+	} else if (!call->each.method) {
+		refuse(call, GRPC_UNIMPLEMENTED, "unknown service or method");
+	} else {
+		return true;
+	}
+	return false;
+}
+
+/* What is wrong with the headers of a call that exists: NULL: nothing. */
+static const char *headers_fault(const struct grpc_head *head, enum grpc_status *ret_status)
+{
+	*ret_status = GRPC_UNIMPLEMENTED;
+	if (head->content == GRPC_CONTENT_UNKNOWN_CODEC) {
+		return "content-type names a codec that is not served";
+	}
+	if (head->encoding_unknown) {
+		return "grpc-encoding names a compression that is not served";
+	}
+	*ret_status = GRPC_INTERNAL;
+	if (head->timeout_bad) {
+		return "malformed grpc-timeout";
+	}
+	if (head->metadata_bad) {
+		return "malformed base64 in binary metadata";
+	}
+	*ret_status = GRPC_RESOURCE_EXHAUSTED;
+	return head->no_memory ? "out of memory for the metadata" : NULL;
+}
+
+static void on_headers_done(struct http2_stream *stream, enum http2_block kind, bool end_stream,
+			    bool too_large)
+{
+	struct grpc_call *call = grpc_call_of(stream);
+	const struct grpc_head *head = &call->each.head;
+	enum grpc_status status;
+	const char *why;
+
+	(void)end_stream;
+	if (kind != HTTP2_REQUEST || !resolve(call, too_large)) {
+		return;
+	}
+	call->each.exists = true;
+	if (call->each.meters) {
+		counter_increment(call->each.meters->started);
+		gauge_add(call->each.meters->in_flight, 1);
+	}
+	memset(call->state, 0, call->each.method->state_size);
+	why = headers_fault(head, &status);
+	if (why) {
+		grpc_call_finish(call, status, why);
+		return;
+	}
+	if (head->has_timeout) {
+		/* what has passed since the headers came in counts */
+		int64_t due = head->timeout_ns > INT64_MAX - call->each.started_ns
+				      ? INT64_MAX
+				      : call->each.started_ns + head->timeout_ns;
+
+		if (due <= timers_now(call->timers)) {
+			grpc_server_call_on_deadline(&call->deadline);
+			return;
+		}
+		timer_start_at(call->timers, &call->deadline, due);
+	}
+	if (call->each.events->opened) {
+		call->each.events->opened(call);
+	}
+}
+
+/* Request messages */
+
+static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t n)
+{
+	struct grpc_call *call = grpc_call_of(stream);
+	const struct grpc_server_limits *limits = limits_of(call);
+	const char *why = NULL;
+	enum grpc_status status;
+	size_t gathered;
+
+	if (call->each.finished) {
+		return; /* late DATA: the connection has its credit back already */
+	}
+	status = grpc_call_receive(call, (struct bytes){ bytes, n }, limits->max_message_bytes,
+				   call->each.method->request, &why);
+	if (status != GRPC_OK) {
+		grpc_call_finish(call, status, why);
+		return;
+	}
+	gathered = buffer_len(&call->deframer.gathered);
+	charge(call, gathered);
+	if (call->server->buffered > limits->max_buffered_bytes) {
+		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
+				 "the server holds too many unfinished messages");
+		return;
+	}
+	if (call->each.n_messages > 1) {
+		grpc_call_finish(call, GRPC_UNIMPLEMENTED, "more than one message in a unary call");
+		return;
+	}
+	if (gathered > 0) {
+		/* a message in progress is bounded by its limit, not by the window */
+		http2_stream_consume(stream, n);
+	}
+}
+
+static void on_ended(struct http2_stream *stream)
+{
+	struct grpc_call *call = grpc_call_of(stream);
+	const struct grpc_method *method = call->each.method;
+
+	if (call->each.finished) {
+		return;
+	}
+	if (!deframer_idle(&call->deframer)) {
+		grpc_call_finish(call, GRPC_INTERNAL, "the request ended inside a message");
+		return;
+	}
+	if (call->each.n_messages == 0) {
+		grpc_call_finish(call, GRPC_UNIMPLEMENTED, "no message in a unary call");
+		return;
+	}
+	if (method->valid && !method->valid(grpc_call_received_message(call))) {
+		grpc_call_finish(call, GRPC_INTERNAL, "message holds text that is not UTF-8");
+		return;
+	}
+	call->each.events->message(call, grpc_call_received_message(call));
+	if (!call->each.finished && call->each.events->half_closed) {
+		call->each.events->half_closed(call);
+	}
+}
+
+static void on_writable(struct http2_stream *stream)
+{
+	struct grpc_call *call = grpc_call_of(stream);
+
+	if (!call->each.finished && call->each.events && call->each.events->writable) {
+		call->each.events->writable(call);
+	}
+}
+
+/* The end of a call */
+
+static void count_closed(const struct grpc_call *call, enum grpc_status status)
+{
+	const struct grpc_method_meters *meters = call->each.meters;
+	int64_t ns = http2_session_now(call->connection->session) - call->each.started_ns;
+
+	gauge_add(meters->in_flight, -1);
+	counter_increment(status == GRPC_OK ? meters->handled_ok : meters->handled_failed);
+	counter_increment(status == GRPC_OK ? meters->calls_ok : meters->calls_failed);
+	histogram_observe(meters->latency, (double)ns / (double)NS_PER_S);
+	count(meters->by_status[status]);
+}
+
+/* How the call ended, seen from here. */
+static struct grpc_outcome outcome_of(const struct grpc_call *call, uint32_t code)
+{
+	const struct http2_stream *stream = &call->stream;
+	struct grpc_outcome outcome = { .status = GRPC_CANCELLED, .origin = GRPC_FROM_PEER };
+
+	if (call->each.finished && (stream->local_ended || call->each.settled)) {
+		outcome.status = (enum grpc_status)call->each.status;
+		outcome.message = call->each.status_message;
+		outcome.origin = GRPC_FROM_HERE;
+	} else if (stream->origin == HTTP2_CLOSED_TRANSPORT) {
+		outcome.origin = GRPC_FROM_TRANSPORT;
+	} else if (stream->origin == HTTP2_CLOSED_HERE) {
+		outcome.status = grpc_status_from_http2(code);
+		outcome.origin = GRPC_FROM_HERE;
+	}
+	return outcome;
+}
+
+static void on_closed(struct http2_stream *stream, uint32_t code)
+{
+	struct grpc_call *call = grpc_call_of(stream);
+	struct grpc_outcome outcome = outcome_of(call, code);
+
+	charge(call, 0);
+	if (call->each.exists) {
+		if (call->each.meters) {
+			count_closed(call, outcome.status);
+		}
+		if (call->each.events->closed) {
+			call->each.events->closed(call, &outcome);
+		}
+	}
+	grpc_server_release_call(call);
+}
+
+const struct http2_stream_events grpc_server_stream_events = {
+	.header = on_header,
+	.headers_done = on_headers_done,
+	.data = on_data,
+	.ended = on_ended,
+	.writable = on_writable,
+	.closed = on_closed,
+};

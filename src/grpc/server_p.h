@@ -1,0 +1,35 @@
+/* The layout of a server, for the files of grpc/ only. */
+#pragma once
+
+#include "base/pool.h"
+#include "grpc/call_p.h"
+#include "grpc/connection_p.h"
+#include "grpc/server.h"
+
+struct registered {
+	const struct grpc_service *service;
+	struct str name;
+	void *context;
+	const struct grpc_method_meters *meters; /* one for each method, or NULL */
+};
+
+struct grpc_server {
+	struct grpc_server_options options;
+	struct str connection_id_name;
+	struct registered *services;
+	size_t n_services;
+	size_t state_size; /* the largest of all methods */
+	struct list free_calls;
+	size_t n_free, n_calls, n_connections;
+	size_t buffered;  /* gathered bytes of all calls */
+	struct pool pool; /* nghttp2's small blocks, for all connections */
+};
+
+/* server_call.c: what a stream of a server does. */
+extern const struct http2_stream_events grpc_server_stream_events;
+void grpc_server_call_on_deadline(struct timer *timer);
+
+/* server.c: the method that a :path names, into the call; or what is wrong with it. */
+void grpc_server_find_method(struct grpc_call *call, struct str path);
+/* server.c: after `closed`: to the free list. */
+void grpc_server_release_call(struct grpc_call *call);
