@@ -290,12 +290,12 @@ static int adopt_all(struct door *door, struct systemd *systemd)
 		if (strcmp(inherited->name, door->options.name) != 0) {
 			continue;
 		}
+		snprintf(address, sizeof(address), "fd:%d", inherited->fd);
 		err = adopt_socket(door, inherited->fd);
+		inherited->fd = -1; /* the listener's, or closed */
 		if (err < 0) {
-			snprintf(address, sizeof(address), "fd:%d", inherited->fd);
 			return cannot_listen(door, address, err);
 		}
-		inherited->fd = -1;
 		adopted++;
 	}
 	return adopted;
