@@ -1,4 +1,4 @@
-/* What this build is: the project's version, and the commit where it was built from a clone ("" where not). */
+/* What this build is: the project's version, and its commit where it was built from a clone. */
 #pragma once
 
 #define ECHOD_NAME "echod"

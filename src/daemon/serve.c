@@ -531,7 +531,10 @@ static void print_error(char *error)
 	fprintf(stderr, "echod serve: %s\n", error);
 }
 
-/* The table is read twice: unknown variables can be warned of only once the log's own flags are known. */
+/*
+ * The table is read twice, because unknown variables can be warned of only once
+ * the log's own flags are known.
+ */
 static int configure(struct app *app, int argc, char **argv, char **envp, bool *ret_run)
 {
 	struct config again;

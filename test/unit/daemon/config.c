@@ -1,4 +1,4 @@
-/* The daemon's command line and environment: defaults, precedence, and one line for each mistake. */
+/* The daemon's flags and environment: defaults, precedence, and one line for each mistake. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
