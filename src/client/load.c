@@ -14,6 +14,7 @@
  * an absent server is not hammered. A run without --duration ends when it has
  * found no server for as long as --timeout.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -69,7 +70,8 @@ struct load {
 	struct loop_signal *signals[2];
 	int signal;           /* that ended the run; 0: none */
 	const char *ended_by; /* NULL: count or duration */
-	bool stopping;
+	bool stopping;        /* no more calls are started */
+	bool finished;        /* and the last has ended */
 	char lost_text[64];
 };
 
@@ -98,7 +100,7 @@ static void end_early(struct load *load, const char *why)
 /* The lane leaves the server alone for a while. */
 static void lane_rest(struct lane *lane)
 {
-	if (!timer_active(&lane->retry)) {
+	if (!lane->load->finished && !timer_active(&lane->retry)) {
 		timer_start(lane->load->timers, &lane->retry, lane->rest_ns);
 		lane->rest_ns = MIN(lane->rest_ns * 8 / 5, RETRY_MAX_NS);
 	}
@@ -295,6 +297,8 @@ static void on_finish(struct loop_task *task)
 {
 	struct load *load = container_of(task, struct load, finish);
 
+	assert(!load->finished);
+	load->finished = true;
 	load->end_ns = timers_now(load->timers);
 	progress_stop(&load->progress);
 	for (uint64_t i = 0; i < load->plan->connections; i++) {

@@ -302,6 +302,18 @@ static void test_a_run(void **state)
 	assert_contains(complained, "20 calls at a time over 3 connections to ");
 }
 
+static void test_a_run_of_deadlines(void **state)
+{
+	(void)state;
+	stop_server();
+	start_server("10s");
+	assert_int_equal(CLIENT("--count=6", "--concurrency=2", "--timeout=50ms", target),
+			 EXIT_FAILED);
+	assert_contains(printed, "  DEADLINE_EXCEEDED (4)                 6  deadline exceeded\n");
+	assert_contains(printed,
+			"of 6 calls that reached the server 0 were answered OK, 6 were not");
+}
+
 static void test_a_run_without_a_server(void **state)
 {
 	(void)state;
@@ -432,6 +444,7 @@ int main(void)
 		TEST(every_address_is_tried),
 		TEST(a_deadline),
 		TEST(a_run),
+		TEST(a_run_of_deadlines),
 		TEST(a_run_without_a_server),
 		TEST(a_run_that_is_interrupted),
 		TEST(the_server_dies),
