@@ -34,7 +34,7 @@ struct grpc_head {
 	int status;         /* client: grpc-status; -1 malformed; where has_status */
 	struct str message; /* client: grpc-message, decoded, in the arena */
 	uint8_t content;    /* enum grpc_content */
-	bool post, path_seen, path_malformed, scheme_bad;
+	bool post, head, path_seen, path_malformed, scheme_bad;
 	bool has_timeout, timeout_bad;
 	bool encoding_unknown, metadata_bad, no_memory;
 	bool has_status;

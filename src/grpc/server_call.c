@@ -62,6 +62,7 @@ static void on_pseudo_header(struct grpc_call *call, struct str name, struct str
 		grpc_server_find_method(call, value);
 	} else if (str_equal(name, STR(":method"))) {
 		head->post = str_equal(value, STR("POST"));
+		head->head = str_equal(value, STR("HEAD"));
 	} else if (str_equal(name, STR(":scheme"))) {
 		head->scheme_bad =
 			!str_equal(value, STR("http")) && !str_equal(value, STR("https"));
@@ -136,13 +137,18 @@ static struct str response_content_type(const struct grpc_call *call)
 							     : STR("application/grpc");
 }
 
-/* The fields that each gRPC response begins with. */
+/* The fields that each gRPC response begins with and no peer's limit takes away. */
 static void add_response_head(struct grpc_call *call, struct grpc_fields *fields)
 {
-	struct grpc_server *server = call->server;
-
 	grpc_fields_add(fields, STR(":status"), STR("200"), true);
 	grpc_fields_add(fields, STR("content-type"), response_content_type(call), true);
+}
+
+/* Who answers, and what it takes. */
+static void add_identity(struct grpc_call *call, struct grpc_fields *fields)
+{
+	const struct grpc_server *server = call->server;
+
 	if (call->each.head.encoding_unknown) {
 		/* what would have been taken; to others there is nothing to offer but identity */
 		grpc_fields_add(fields, STR("grpc-accept-encoding"), STR("identity"), true);
@@ -157,16 +163,38 @@ static void add_response_head(struct grpc_call *call, struct grpc_fields *fields
 	}
 }
 
+/* RFC 9113 6.5.2: a peer may say how large a header list it takes: what is last goes first. */
+static void fit_peer_limit(struct grpc_call *call, struct grpc_fields *fields, size_t n_needed)
+{
+	uint32_t max = http2_session_peer_max_header_list(call->connection->session);
+	size_t total = 0, n = 0;
+
+	if (max == UINT32_MAX) {
+		return;
+	}
+	for (; n < fields->n; n++) {
+		total += fields->fields[n].name.len + fields->fields[n].value.len + 32;
+		if (total > max && n >= n_needed) {
+			break;
+		}
+	}
+	fields->n = n;
+}
+
 static int send_response_headers(struct grpc_call *call)
 {
 	struct grpc_fields fields;
+	size_t n_needed;
 	int rv = grpc_fields_init(&fields, call);
 
 	if (rv < 0) {
 		return rv;
 	}
 	add_response_head(call, &fields);
+	n_needed = fields.n;
+	add_identity(call, &fields);
 	grpc_fields_metadata(&fields, &call->each.sending);
+	fit_peer_limit(call, &fields, n_needed);
 	rv = http2_stream_respond(&call->stream, fields.fields, fields.n, false);
 	if (rv == 0) {
 		call->each.headers_sent = true;
@@ -186,24 +214,6 @@ static struct str status_text(int status)
 	return texts[status];
 }
 
-/* RFC 9113 6.5.2: a peer may say how large a header list it takes; the status always fits. */
-static void fit_peer_limit(struct grpc_call *call, struct grpc_fields *fields, size_t n_needed)
-{
-	uint32_t max = http2_session_peer_max_header_list(call->connection->session);
-	size_t total = 0, n = 0;
-
-	if (max == UINT32_MAX) {
-		return;
-	}
-	for (; n < fields->n; n++) {
-		total += fields->fields[n].name.len + fields->fields[n].value.len + 32;
-		if (total > max && n >= n_needed) {
-			break;
-		}
-	}
-	fields->n = n;
-}
-
 /* The status, as trailers or in one block with the headers. */
 static int send_status(struct grpc_call *call)
 {
@@ -220,6 +230,9 @@ static int send_status(struct grpc_call *call)
 	}
 	grpc_fields_add(&fields, STR("grpc-status"), status_text(call->each.status), true);
 	n_needed = fields.n;
+	if (!call->each.headers_sent) {
+		add_identity(call, &fields);
+	}
 	grpc_fields_metadata(&fields, &call->each.sending);
 	if (call->each.status_message.len > 0) {
 		rv = grpc_message_encode(call->each.status_message, &text);
@@ -287,11 +300,18 @@ static void answer_http(struct grpc_call *call, enum grpc_refusal refusal, struc
 		{ STR("content-type"), STR("text/plain; charset=utf-8"), true },
 		{ STR("allow"), STR("POST"), true },
 	};
-	bool not_post = refusal == GRPC_REFUSED_405;
+	size_t n = refusal == GRPC_REFUSED_405 ? 3 : 2;
 
 	count(call->server->options.meters->refused[refusal]);
 	call->each.finished = true;
-	if (http2_stream_respond(&call->stream, fields, not_post ? 3 : 2, false) < 0 ||
+	if (call->each.head.head) {
+		/* RFC 9110 9.3.2: the same without content */
+		if (http2_stream_respond(&call->stream, fields, n, true) < 0) {
+			http2_stream_reset(&call->stream, HTTP2_INTERNAL_ERROR);
+		}
+		return;
+	}
+	if (http2_stream_respond(&call->stream, fields, n, false) < 0 ||
 	    buffer_append_str(http2_stream_out(&call->stream), text) < 0 ||
 	    http2_stream_wrote(&call->stream) < 0 ||
 	    http2_stream_finish(&call->stream, NULL, 0) < 0) {

@@ -294,6 +294,8 @@ static int nghttp2_new(struct http2_session *session, struct pool *pool)
 	if (rv == 0) {
 		nghttp2_option_set_no_auto_window_update(option, 1);
 		nghttp2_option_set_no_closed_streams(option, 1);
+		/* gRPC: spaces around a value are no error, and no part of it */
+		nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1);
 #ifdef HAVE_NGHTTP2_OPTION_SET_STREAM_RESET_RATE_LIMIT
 		nghttp2_option_set_stream_reset_rate_limit(option, RESET_BURST, RESET_RATE);
 #endif
