@@ -2,8 +2,6 @@
  * One call, printed: the reply on standard output, or in one line on standard
  * error why there is none.
  */
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/buffer.h"
