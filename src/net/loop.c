@@ -6,6 +6,9 @@
  * The timerfd is armed lazily: only when a timer is due before what it waits
  * for already. Deadlines that are started and stopped for each call so cost no
  * system call; at worst the loop wakes once for a timer that is gone.
+ *
+ * What keeps the loop alive: libuv's own active handles, and a reference on the
+ * timerfd's handle while a timer is armed, a task waits, or loop_hold() says so.
  */
 #include "net/loop.h"
 
@@ -13,60 +16,72 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "net/loop_p.h"
 
-/* Rounds over timers and the dirty list before sockets get their turn again. */
+/* Rounds over the dirty list before sockets get their turn again. */
 #define MAX_ROUNDS 16
 
 #define LAG_PERIOD_NS (100 * NS_PER_MS)
 
-/* Timers that keep the loop alive: all but the one that measures it. */
-static bool timers_wait(const struct loop *loop)
+/* Something waits that libuv does not know of. The timer that measures lag keeps nothing alive. */
+static bool work_waits(const struct loop *loop)
 {
 	const struct timer *root = loop->timers.root;
 
-	return root && (root != &loop->lag || root->child);
+	return loop->holds > 0 || !list_empty(&loop->dirty) ||
+	       (root && (root != &loop->lag || root->child));
 }
 
-static void arm(struct loop *loop)
+static void update_reference(struct loop *loop)
 {
-	int64_t left = timers_next_ns(&loop->timers);
-	int64_t due;
-	struct itimerspec spec = { 0 };
-
-	if (timers_wait(loop)) {
+	if (work_waits(loop)) {
 		uv_ref((uv_handle_t *)&loop->timer_poll);
 	} else {
 		uv_unref((uv_handle_t *)&loop->timer_poll);
 	}
-	if (left < 0) {
-		return;
-	}
-	due = loop->timers.root->due_ns;
-	if (due >= loop->armed_ns) {
+}
+
+void loop_hold(struct loop *loop)
+{
+	loop->holds++;
+}
+
+void loop_unhold(struct loop *loop)
+{
+	assert(loop->holds > 0);
+	loop->holds--;
+}
+
+static void arm(struct loop *loop)
+{
+	/* The heap's root is the earliest; asking it needs no look at the clock. */
+	const struct timer *first = loop->timers.root;
+	int64_t due = first ? MAX(first->due_ns, 1) : INT64_MAX;
+	struct itimerspec spec = { 0 };
+
+	if (due >= loop->armed_ns && !loop->timer_fired) {
 		return;
 	}
 	loop->armed_ns = due;
-	left = MAX(left, 1);
-	spec.it_value.tv_sec = left / NS_PER_S;
-	spec.it_value.tv_nsec = left % NS_PER_S;
-	timerfd_settime(loop->timer_fd, 0, &spec, NULL);
+	loop->timer_fired = false;
+	if (first) { /* else zero: disarmed, and no longer readable */
+		spec.it_value.tv_sec = due / NS_PER_S;
+		spec.it_value.tv_nsec = due % NS_PER_S;
+	}
+	timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
 static void on_timerfd(uv_poll_t *poll, int status, int events)
 {
 	struct loop *loop = poll->data;
-	uint64_t times;
 
 	(void)status;
 	(void)events;
-	if (read(loop->timer_fd, &times, sizeof(times)) < 0) {
-		return; /* re-armed meanwhile */
-	}
 	loop->armed_ns = INT64_MAX;
-	/* prepare runs what is due */
+	loop->timer_fired = true; /* prepare runs what is due, and sets it again */
 }
 
 static void on_spin(uv_idle_t *idle)
@@ -86,40 +101,28 @@ static void walk_dirty(struct loop *loop)
 	}
 }
 
-static void before_sleep(struct loop *loop)
-{
-	unsigned round = 0;
-	bool more;
-
-	do {
-		timers_run(&loop->timers);
-		walk_dirty(loop);
-		more = !list_empty(&loop->dirty) || timers_next_ns(&loop->timers) == 0;
-	} while (more && ++round < MAX_ROUNDS);
-	if (more) {
-		uv_idle_start(&loop->spin, on_spin);
-	} else {
-		uv_idle_stop(&loop->spin);
-	}
-	arm(loop);
-}
-
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct loop *loop = prepare->data;
+	unsigned round = 0;
 
+	loop->turn++;
 	if (loop->meters.iterations) {
 		counter_increment(loop->meters.iterations);
 	}
-	before_sleep(loop);
-	loop->slept_at_ns = timers_now(&loop->timers);
-}
-
-static void on_check(uv_check_t *check)
-{
-	struct loop *loop = check->data;
-
-	loop->idle_ns += (uint64_t)(timers_now(&loop->timers) - loop->slept_at_ns);
+	if (loop->timers.root) {
+		timers_run(&loop->timers);
+	}
+	while (!list_empty(&loop->dirty) && round++ < MAX_ROUNDS) {
+		walk_dirty(loop);
+	}
+	if (list_empty(&loop->dirty)) {
+		uv_idle_stop(&loop->spin);
+	} else {
+		uv_idle_start(&loop->spin, on_spin);
+	}
+	arm(loop);
+	update_reference(loop);
 }
 
 static void on_lag(struct timer *timer)
@@ -139,13 +142,10 @@ static int start_handles(struct loop *loop)
 	int rv;
 
 	uv_prepare_init(&loop->uv, &loop->prepare);
-	uv_check_init(&loop->uv, &loop->check);
 	uv_idle_init(&loop->uv, &loop->spin);
-	loop->prepare.data = loop->check.data = loop->timer_poll.data = loop;
+	loop->prepare.data = loop->timer_poll.data = loop;
 	uv_prepare_start(&loop->prepare, on_prepare);
-	uv_check_start(&loop->check, on_check);
 	uv_unref((uv_handle_t *)&loop->prepare);
-	uv_unref((uv_handle_t *)&loop->check);
 	rv = uv_poll_init(&loop->uv, &loop->timer_poll, loop->timer_fd);
 	if (rv == 0) {
 		uv_poll_start(&loop->timer_poll, UV_READABLE, on_timerfd);
@@ -165,7 +165,6 @@ struct loop *loop_new(void)
 	timers_init(&loop->timers, timers_monotonic, NULL);
 	timer_init(&loop->lag, on_lag);
 	loop->armed_ns = INT64_MAX;
-	loop->slept_at_ns = timers_now(&loop->timers);
 	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (loop->timer_fd < 0) {
 		goto no_timer;
@@ -180,7 +179,6 @@ struct loop *loop_new(void)
 
 no_handles:
 	uv_close((uv_handle_t *)&loop->prepare, NULL);
-	uv_close((uv_handle_t *)&loop->check, NULL);
 	uv_close((uv_handle_t *)&loop->spin, NULL);
 	uv_run(&loop->uv, UV_RUN_DEFAULT);
 	uv_loop_close(&loop->uv);
@@ -200,10 +198,11 @@ void loop_free(struct loop *loop)
 	}
 	timer_stop(&loop->timers, &loop->lag);
 	uv_close((uv_handle_t *)&loop->prepare, NULL);
-	uv_close((uv_handle_t *)&loop->check, NULL);
 	uv_close((uv_handle_t *)&loop->spin, NULL);
 	uv_close((uv_handle_t *)&loop->timer_poll, NULL);
-	uv_run(&loop->uv, UV_RUN_NOWAIT);
+	for (int i = 0; i < MAX_ROUNDS && uv_run(&loop->uv, UV_RUN_NOWAIT) != 0; i++) {
+		/* close callbacks, and what they close */
+	}
 	rv = uv_loop_close(&loop->uv);
 	if (rv != 0) {
 		/* in every build: a handle that is left is a leak of ours */
@@ -227,26 +226,51 @@ struct timers *loop_timers(struct loop *loop)
 	return &loop->timers;
 }
 
+/* CPU time of the loop's thread. */
+static int64_t cpu_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/*
+ * Since the thread blocks nowhere else, what it did not spend on a processor it
+ * spent waiting. That costs nothing until someone asks; libuv's own measure
+ * (UV_METRICS_IDLE_TIME) adds an epoll_wait and two looks at the clock to each
+ * turn that sleeps.
+ */
 uint64_t loop_idle_ns(const struct loop *loop)
 {
-	return loop->idle_ns;
+	int64_t idle = 0;
+
+	if (loop->ran_at_ns) {
+		idle = timers_now(&loop->timers) - loop->ran_at_ns;
+		idle -= cpu_now() - loop->ran_cpu_ns;
+	}
+	return loop->idle_ns + (uint64_t)MAX(idle, 0);
 }
 
 void loop_run(struct loop *loop)
 {
+	loop->ran_cpu_ns = cpu_now();
+	loop->ran_at_ns = timers_now(&loop->timers);
 	do {
-		before_sleep(loop);
+		update_reference(loop);
 		uv_run(&loop->uv, UV_RUN_DEFAULT);
-	} while (timers_wait(loop) || !list_empty(&loop->dirty));
+	} while (work_waits(loop));
+	loop->idle_ns = loop_idle_ns(loop);
+	loop->ran_at_ns = 0;
 }
 
 bool loop_turn(struct loop *loop)
 {
 	bool alive;
 
-	before_sleep(loop);
+	update_reference(loop);
 	alive = uv_run(&loop->uv, UV_RUN_NOWAIT) != 0;
-	return alive || timers_wait(loop) || !list_empty(&loop->dirty);
+	return alive || work_waits(loop);
 }
 
 void loop_schedule(struct loop *loop, struct loop_task *task)
@@ -309,7 +333,19 @@ void loop_signal_free(struct loop_signal *signal)
 
 const char *net_strerror(int err)
 {
-	return uv_strerror(err);
+	const char *text;
+
+	/* Not uv_strerror(): it allocates, and forgets, the text of what it does not know. */
+	switch (err) {
+#define TEXT(name, text) \
+	case UV_##name:  \
+		return text;
+		UV_ERRNO_MAP(TEXT)
+#undef TEXT
+	default:
+		text = err < 0 ? strerrordesc_np(-err) : NULL;
+		return text ? text : "unknown error";
+	}
 }
 
 const char *net_library_version(void)

@@ -36,7 +36,10 @@ void loop_free(struct loop *loop);
 void loop_set_meters(struct loop *loop, const struct loop_meters *meters);
 
 struct timers *loop_timers(struct loop *loop);
-/* Total ns that the loop has waited for events. */
+/*
+ * Total ns within loop_run() that its thread was off the processor: waiting for
+ * events, or for its turn on a busy machine.
+ */
 uint64_t loop_idle_ns(const struct loop *loop);
 
 /* Runs until nothing is left that keeps it alive: listeners, transports, signals, armed timers. */

@@ -11,18 +11,21 @@
 struct loop {
 	uv_loop_t uv;
 	uv_prepare_t prepare;
-	uv_check_t check;
-	int64_t slept_at_ns;
-	uint64_t idle_ns; /* waited in polls */
-	uv_idle_t spin;   /* active: the next poll does not block */
-	uv_poll_t timer_poll;
+	uv_idle_t spin; /* active: the next poll does not block */
+	uv_poll_t
+		timer_poll; /* watches timer_fd; referenced while something keeps the loop alive */
 	int timer_fd;
-	int64_t armed_ns; /* what the timerfd waits for; INT64_MAX: nothing */
+	bool timer_fired;  /* timer_fd stays readable until it is set again */
+	int64_t armed_ns;  /* what timer_fd waits for; INT64_MAX: nothing */
+	uint64_t turn;     /* counts polls */
+	unsigned holds;    /* listeners and transports that are open */
+	int64_t ran_at_ns; /* when loop_run() began; 0: it does not run */
+	int64_t ran_cpu_ns;
+	uint64_t idle_ns; /* of earlier loop_run()s */
 	struct timers timers;
 	struct list dirty;
 	struct loop_meters meters;
 	struct timer lag;
-	int64_t lag_due_ns;
 	uint8_t read_buffer[LOOP_READ_BYTES]; /* one for all transports */
 	struct buffer out;                    /* one for all connections that produce */
 };
@@ -31,3 +34,11 @@ static inline uv_loop_t *loop_uv(struct loop *loop)
 {
 	return &loop->uv;
 }
+
+/*
+ * Keeps the loop alive while something is open, though libuv would see nothing
+ * active: a transport that is paused or has heard its peer's FIN, a listener
+ * that is paused.
+ */
+void loop_hold(struct loop *loop);
+void loop_unhold(struct loop *loop);
