@@ -1,50 +1,58 @@
 /*
- * The happy path: a spec becomes one or more sockets, bound by hand (libuv 1.44
- * binds abstract names wrongly, and a stale path needs a look first), which
- * libuv then listens on. Each new peer is accepted into a transport.
+ * The happy path: a spec becomes one or more sockets that listen, each watched
+ * by a uv_poll_t; each peer that waits is accepted into a transport.
  *
- * Paused: the one peer that libuv has taken already is left unaccepted, and
- * libuv takes no more; the rest waits in the kernel's backlog.
+ * Not uv_listen(): out of file descriptors libuv accepts and closes the whole
+ * backlog, without a word; it cannot pause without taking one peer out of the
+ * backlog; and 1.44 binds abstract names wrongly. Here whoever is not accepted
+ * stays in the kernel's backlog.
+ *
+ * What can fail: accept(2), for want of descriptors or memory. Then accepting
+ * rests for REST_NS.
+ *
+ *	OPEN --listener_close(), backlog accepted--> CLOSING --next turn, once more--> closed
  */
 #include "net/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
+#include <linux/filter.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "net/listener_bind.h"
 #include "net/loop_p.h"
 #include "net/transport_stream_p.h"
 
-#define MAX_SOCKETS 8
+/* Peers taken in one turn, so that those who are in already get theirs. */
+#define ACCEPT_BATCH 64
 
 /* More than any backlog: the end of an accept loop that a flood could prolong. */
 #define MAX_ACCEPTED_AT_CLOSE 65536
 
+#define REST_NS (100 * NS_PER_MS)
+
 struct listening {
-	union {
-		uv_handle_t handle;
-		uv_stream_t stream;
-		uv_tcp_t tcp;
-		uv_pipe_t pipe;
-	} uv;
+	uv_poll_t poll;
 	struct listener *listener;
+	int fd;
 	struct address address;
-	bool pending; /* libuv holds a peer that was not accepted while paused */
 };
 
 struct listener {
 	struct loop *loop;
-	struct listening sockets[MAX_SOCKETS];
+	struct listening sockets[LISTENER_MAX_SOCKETS];
 	size_t n, n_closed;
 	struct listener_meters meters;
 	const struct listener_events *events;
 	void *user;
-	char unlink_path[108]; /* "" : none */
-	bool paused, closing;
+	struct timer timer; /* a rest; the last look at the backlog */
+	char path[108];     /* to unlink; "": none */
+	dev_t path_device;
+	ino_t path_inode;
+	bool adopted, paused, resting, closing;
 };
 
 static void count(struct counter *counter)
@@ -54,43 +62,139 @@ static void count(struct counter *counter)
 	}
 }
 
-static void deliver(struct listener *listener, struct transport *transport,
-		    const struct address *peer)
+static void on_readable(uv_poll_t *poll, int status, int events);
+
+/* Watches the sockets while peers are wanted. */
+static void update_polls(struct listener *listener)
 {
-	count(listener->meters.accepted);
-	listener->events->accepted(listener->user, listener, transport, peer);
-}
+	bool wanted = !listener->paused && !listener->resting && !listener->closing;
 
-static int accept_pending(struct listening *socket)
-{
-	struct listener *listener = socket->listener;
-	struct transport *transport;
-	struct address peer;
-	int rv = transport_stream_accept(listener->loop, &socket->uv.stream,
-					 socket->address.storage.ss_family, &transport, &peer);
-
-	if (rv == 0) {
-		deliver(listener, transport, &peer);
-	}
-	return rv;
-}
-
-static void on_connection(uv_stream_t *uv, int status)
-{
-	struct listening *socket = uv->data;
-	struct listener *listener = socket->listener;
-
-	if (status < 0) {
-		if (status == UV_EMFILE || status == UV_ENFILE) {
-			count(listener->meters.refused_files);
+	for (size_t i = 0; i < listener->n; i++) {
+		if (wanted) {
+			uv_poll_start(&listener->sockets[i].poll, UV_READABLE, on_readable);
+		} else {
+			uv_poll_stop(&listener->sockets[i].poll);
 		}
-		return;
 	}
-	if (listener->paused) {
-		socket->pending = true;
-		return;
+}
+
+/* No descriptor or no memory for another peer: whoever waits may be luckier later. */
+static void rest(struct listener *listener, int err)
+{
+	if (err == EMFILE || err == ENFILE) {
+		count(listener->meters.refused_files);
 	}
-	accept_pending(socket);
+	if (!listener->closing) {
+		listener->resting = true;
+		update_polls(listener);
+		timer_start(loop_timers(listener->loop), &listener->timer, REST_NS);
+	}
+}
+
+/* accept(2) also reports what befell the peer before; that concerns nobody else. */
+static bool is_of_the_peer(int err)
+{
+	switch (err) {
+	case EINTR:
+	case ECONNABORTED:
+	case ENETDOWN:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+	case EPERM: /* a firewall */
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* True: someone was accepted, or given up; there may be more. */
+static bool accept_one(struct listening *socket)
+{
+	struct listener *listener = socket->listener;
+	struct stream *stream = stream_reserve(listener->loop, socket->address.storage.ss_family);
+	struct address peer = { .len = sizeof(peer.storage) };
+	struct transport *transport;
+	int fd, err;
+
+	if (!stream) {
+		rest(listener, ENOMEM);
+		return false;
+	}
+	fd = accept4(socket->fd, (struct sockaddr *)&peer.storage, &peer.len,
+		     SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		err = errno;
+		stream_unreserve(stream);
+		if (is_of_the_peer(err)) {
+			return true;
+		}
+		/* EINVAL: a unix socket that was shut down, and is empty */
+		if (err != EAGAIN && err != EWOULDBLOCK && err != EINVAL) {
+			rest(listener, err);
+		}
+		return false;
+	}
+	if (stream_adopt(stream, fd, &transport) == 0) {
+		count(listener->meters.accepted);
+		listener->events->accepted(listener->user, listener, transport, &peer);
+	}
+	return true;
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	struct listening *socket = poll->data;
+	const struct listener *listener = socket->listener;
+	int n = 0;
+
+	(void)status;
+	(void)events;
+	while (!listener->paused && !listener->closing && n++ < ACCEPT_BATCH &&
+	       accept_one(socket)) {
+	}
+}
+
+static void accept_backlog(struct listener *listener)
+{
+	for (size_t i = 0; i < listener->n; i++) {
+		int n = 0;
+
+		while (n++ < MAX_ACCEPTED_AT_CLOSE && accept_one(&listener->sockets[i])) {
+		}
+	}
+}
+
+/*
+ * Between the last accept(2) and close(2) a peer could still get in, only to be
+ * reset. So newcomers are kept out first: a unix socket that is shut down for
+ * reading refuses them; on a TCP one a filter drops what begins a connection
+ * (SYN without ACK: byte 13 of the header, RFC 9293 3.1), and the peer's kernel
+ * tries again when the port is closed or someone else's. Handshakes under way
+ * may finish. Where the kernel knows no filters, the gap stays.
+ *
+ * Not on an adopted socket: it is shared with whoever passed it on.
+ */
+static void keep_newcomers_out(const struct listening *socket)
+{
+	struct sock_filter drop_syn[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12), /* SYN, ACK */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(drop_syn), drop_syn };
+
+	if (socket->address.storage.ss_family == AF_UNIX) {
+		shutdown(socket->fd, SHUT_RD);
+	} else {
+		setsockopt(socket->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+	}
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -101,10 +205,32 @@ static void on_closed(uv_handle_t *handle)
 	if (++listener->n_closed < listener->n) {
 		return;
 	}
+	loop_unhold(listener->loop);
 	if (listener->events) {
 		listener->events->closed(listener->user, listener);
 	}
 	free(listener);
+}
+
+static void close_sockets(struct listener *listener)
+{
+	for (size_t i = 0; i < listener->n; i++) {
+		uv_close((uv_handle_t *)&listener->sockets[i].poll, on_closed);
+		close(listener->sockets[i].fd);
+	}
+}
+
+static void on_timer(struct timer *timer)
+{
+	struct listener *listener = container_of(timer, struct listener, timer);
+
+	if (listener->closing) {
+		accept_backlog(listener); /* whose handshake was under way */
+		close_sockets(listener);
+		return;
+	}
+	listener->resting = false;
+	update_polls(listener);
 }
 
 static int set_flags(int fd)
@@ -118,170 +244,53 @@ static int set_flags(int fd)
 	return 0;
 }
 
-/* Hands a socket that is bound to libuv, which listens on it. Takes over `fd`, also on failure. */
-static int watch(struct listener *listener, int fd, int backlog)
+/* Watches a socket that listens. Takes over `fd`, also on failure. */
+static int watch(struct listener *listener, int fd)
 {
 	struct listening *socket = &listener->sockets[listener->n];
 	struct address *address = &socket->address;
-	int rv = set_flags(fd);
+	int rv = 0;
 
 	address->len = sizeof(address->storage);
-	if (rv == 0 && getsockname(fd, (struct sockaddr *)&address->storage, &address->len) < 0) {
+	if (getsockname(fd, (struct sockaddr *)&address->storage, &address->len) < 0) {
 		rv = -errno;
+	}
+	if (rv == 0) {
+		rv = uv_poll_init(loop_uv(listener->loop), &socket->poll, fd);
 	}
 	if (rv < 0) {
 		close(fd);
 		return rv;
 	}
+	socket->poll.data = socket;
 	socket->listener = listener;
-	if (address->storage.ss_family == AF_UNIX) {
-		uv_pipe_init(loop_uv(listener->loop), &socket->uv.pipe, 0);
-		rv = uv_pipe_open(&socket->uv.pipe, fd);
-	} else {
-		uv_tcp_init(loop_uv(listener->loop), &socket->uv.tcp);
-		rv = uv_tcp_open(&socket->uv.tcp, fd);
+	socket->fd = fd;
+	if (listener->n++ == 0) {
+		loop_hold(listener->loop);
 	}
-	socket->uv.handle.data = socket;
-	listener->n++; /* from here it is closed with the others */
-	if (rv < 0) {
-		close(fd);
-		return rv;
-	}
-	return uv_listen(&socket->uv.stream, backlog, on_connection);
+	return 0;
 }
 
-/* True: the path is a socket that nobody answers on. Connecting to any other file is refused, too. */
-static bool stale(const struct address *address)
+static void remember_path(struct listener *listener, const struct address_spec *spec)
 {
-	const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;
 	struct stat file;
-	bool refused;
-	int fd;
 
-	if (lstat(un->sun_path, &file) < 0 || !S_ISSOCK(file.st_mode)) {
-		return false;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0) {
-		return false;
-	}
-	refused = connect(fd, (const struct sockaddr *)&address->storage, address->len) < 0 &&
-		  errno == ECONNREFUSED;
-	close(fd);
-	return refused;
-}
-
-static int bound_socket(const struct address *address, bool dual_stack)
-{
-	int family = address->storage.ss_family, one = 1, only = !dual_stack, rv;
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0) {
-		return -errno;
-	}
-	if (family != AF_UNIX) {
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	}
-	if (family == AF_INET6) {
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
-	}
-	if (bind(fd, (const struct sockaddr *)&address->storage, address->len) < 0) {
-		rv = -errno;
-		close(fd);
-		return rv;
-	}
-	return fd;
-}
-
-static int bind_one(struct listener *listener, const struct address *address, bool dual_stack,
-		    int backlog)
-{
-	int fd = bound_socket(address, dual_stack);
-
-	return fd < 0 ? fd : watch(listener, fd, backlog);
-}
-
-static int open_unix(struct listener *listener, const struct address_spec *spec,
-		     const struct address *address, int backlog)
-{
-	const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;
-	int rv = bind_one(listener, address, false, backlog);
-
-	if (rv == -EADDRINUSE && spec->kind == ADDRESS_UNIX && stale(address)) {
-		unlink(un->sun_path);
-		rv = bind_one(listener, address, false, backlog);
-	}
-	if (rv == 0 && spec->kind == ADDRESS_UNIX) {
-		memcpy(listener->unlink_path, spec->path, sizeof(listener->unlink_path));
-	}
-	return rv;
-}
-
-static bool family_is_off(int err)
-{
-	return err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL;
-}
-
-/* ":9876": one socket for both families, or IPv4 alone where there is no IPv6. */
-static int open_any(struct listener *listener, const struct address_spec *spec, int backlog)
-{
-	struct address_spec any = *spec;
-	struct address address;
-	int rv;
-
-	memcpy(any.host, "::", sizeof("::"));
-	rv = address_resolve(&any, true, &address, 1);
-	if (rv == 1) {
-		rv = bind_one(listener, &address, true, backlog);
-	}
-	if (rv == 0 || (!family_is_off(rv) && rv != -ENOPROTOOPT && rv > -3000)) {
-		return rv;
-	}
-	memcpy(any.host, "0.0.0.0", sizeof("0.0.0.0"));
-	rv = address_resolve(&any, true, &address, 1);
-	return rv == 1 ? bind_one(listener, &address, false, backlog) : rv;
-}
-
-static void set_port(struct address *address, const struct address *from)
-{
-	in_port_t port = from->storage.ss_family == AF_INET6
-				 ? ((const struct sockaddr_in6 *)&from->storage)->sin6_port
-				 : ((const struct sockaddr_in *)&from->storage)->sin_port;
-
-	if (address->storage.ss_family == AF_INET6) {
-		((struct sockaddr_in6 *)&address->storage)->sin6_port = port;
-	} else {
-		((struct sockaddr_in *)&address->storage)->sin_port = port;
+	if (spec->kind == ADDRESS_UNIX && lstat(spec->path, &file) == 0) {
+		memcpy(listener->path, spec->path, sizeof(listener->path));
+		listener->path_device = file.st_dev;
+		listener->path_inode = file.st_ino;
 	}
 }
 
-static int open_all(struct listener *listener, const struct address_spec *spec, int backlog)
+/* The path, unless someone else has put his own there. */
+static void unlink_path(struct listener *listener)
 {
-	struct address addresses[MAX_SOCKETS];
-	int n, rv = 0, skipped = 0;
+	struct stat file;
 
-	if (spec->kind == ADDRESS_INET && spec->host[0] == '\0') {
-		return open_any(listener, spec, backlog);
+	if (listener->path[0] && lstat(listener->path, &file) == 0 &&
+	    file.st_dev == listener->path_device && file.st_ino == listener->path_inode) {
+		unlink(listener->path);
 	}
-	n = address_resolve(spec, true, addresses, MAX_SOCKETS);
-	if (n < 0) {
-		return n;
-	}
-	if (spec->kind != ADDRESS_INET) {
-		return open_unix(listener, spec, &addresses[0], backlog);
-	}
-	for (int i = 0; i < n; i++) {
-		if (listener->n > 0) {
-			set_port(&addresses[i], &listener->sockets[0].address); /* of port 0 */
-		}
-		rv = bind_one(listener, &addresses[i], false, backlog);
-		if (family_is_off(rv)) {
-			skipped = rv; /* a name's other addresses may do */
-		} else if (rv < 0) {
-			return rv;
-		}
-	}
-	return listener->n > 0 ? 0 : skipped;
 }
 
 static struct listener *listener_new(struct loop *loop, const struct listener_meters *meters,
@@ -294,30 +303,28 @@ static struct listener *listener_new(struct loop *loop, const struct listener_me
 		listener->meters = meters ? *meters : (struct listener_meters){ 0 };
 		listener->events = events;
 		listener->user = user;
+		timer_init(&listener->timer, on_timer);
 	}
 	return listener;
 }
 
-static void close_sockets(struct listener *listener)
+/* 0: it accepts from now on. Else it goes away without a word. */
+static int begin(struct listener *listener, int err, struct listener **ret)
 {
-	listener->closing = true;
-	for (size_t i = 0; i < listener->n; i++) {
-		uv_close(&listener->sockets[i].uv.handle, on_closed);
+	if (err == 0) {
+		update_polls(listener);
+		*ret = listener;
+		return 0;
 	}
-	if (listener->unlink_path[0]) {
-		unlink(listener->unlink_path);
-	}
-}
-
-/* Nothing came of it: goes away without a word. */
-static void abandon(struct listener *listener)
-{
 	listener->events = NULL;
-	if (listener->n == 0) {
+	listener->closing = true;
+	unlink_path(listener);
+	if (listener->n > 0) {
+		close_sockets(listener);
+	} else {
 		free(listener);
-		return;
 	}
-	close_sockets(listener);
+	return err;
 }
 
 int listener_open(struct loop *loop, const struct address_spec *spec, int backlog,
@@ -325,37 +332,51 @@ int listener_open(struct loop *loop, const struct address_spec *spec, int backlo
 		  void *user, struct listener **ret)
 {
 	struct listener *listener = listener_new(loop, meters, events, user);
-	int rv;
+	int fds[LISTENER_MAX_SOCKETS], n, rv = 0;
 
 	if (!listener) {
 		return -ENOMEM;
 	}
-	rv = open_all(listener, spec, backlog);
-	if (rv < 0) {
-		abandon(listener);
-		return rv;
+	n = listener_bind(spec, backlog, fds);
+	if (n < 0) {
+		return begin(listener, n, ret);
 	}
-	*ret = listener;
-	return 0;
+	remember_path(listener, spec);
+	for (int i = 0; i < n; i++) {
+		if (rv == 0) {
+			rv = watch(listener, fds[i]);
+		} else {
+			close(fds[i]);
+		}
+	}
+	return begin(listener, rv, ret);
 }
 
 int listener_adopt(struct loop *loop, int fd, const struct listener_meters *meters,
 		   const struct listener_events *events, void *user, struct listener **ret)
 {
 	struct listener *listener = listener_new(loop, meters, events, user);
-	int rv;
+	int listens = 0, rv = 0;
+	socklen_t size = sizeof(listens);
 
 	if (!listener) {
 		close(fd);
 		return -ENOMEM;
 	}
-	rv = watch(listener, fd, SOMAXCONN);
-	if (rv < 0) {
-		abandon(listener);
-		return rv;
+	listener->adopted = true;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0) {
+		rv = -errno;
+	} else if (!listens) {
+		rv = -EINVAL;
+	} else {
+		rv = set_flags(fd);
 	}
-	*ret = listener;
-	return 0;
+	if (rv < 0) {
+		close(fd);
+	} else {
+		rv = watch(listener, fd);
+	}
+	return begin(listener, rv, ret);
 }
 
 const struct address *listener_address(const struct listener *listener)
@@ -371,46 +392,8 @@ void listener_pause(struct listener *listener, bool paused)
 	listener->paused = paused;
 	if (paused) {
 		count(listener->meters.refused_limit);
-		return;
 	}
-	for (size_t i = 0; i < listener->n && !listener->paused; i++) {
-		if (listener->sockets[i].pending) {
-			listener->sockets[i].pending = false;
-			accept_pending(&listener->sockets[i]);
-		}
-	}
-}
-
-/* A call that reached the backlog reached the server. */
-static void accept_backlog(struct listening *socket)
-{
-	struct listener *listener = socket->listener;
-	int family = socket->address.storage.ss_family;
-	uv_os_fd_t fd;
-
-	if (socket->pending) {
-		socket->pending = false;
-		accept_pending(socket);
-	}
-	if (uv_fileno(&socket->uv.handle, &fd) < 0) {
-		return;
-	}
-	for (int i = 0; i < MAX_ACCEPTED_AT_CLOSE; i++) {
-		int peer_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		struct transport *transport;
-		struct address peer;
-
-		if (peer_fd < 0) {
-			if (errno == EINTR || errno == ECONNABORTED) {
-				continue;
-			}
-			return;
-		}
-		if (transport_stream_adopt(listener->loop, peer_fd, family, &transport, &peer) ==
-		    0) {
-			deliver(listener, transport, &peer);
-		}
-	}
+	update_polls(listener);
 }
 
 void listener_close(struct listener *listener)
@@ -419,8 +402,13 @@ void listener_close(struct listener *listener)
 		return;
 	}
 	listener->closing = true;
-	for (size_t i = 0; i < listener->n; i++) {
-		accept_backlog(&listener->sockets[i]);
+	update_polls(listener);
+	unlink_path(listener);
+	if (!listener->adopted) {
+		for (size_t i = 0; i < listener->n; i++) {
+			keep_newcomers_out(&listener->sockets[i]);
+		}
 	}
-	close_sockets(listener);
+	accept_backlog(listener);
+	timer_start(loop_timers(listener->loop), &listener->timer, 0);
 }

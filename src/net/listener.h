@@ -16,7 +16,7 @@ struct listener;
 struct listener_meters {
 	struct counter *accepted;
 	struct counter *refused_limit; /* times that accepting paused at the cap */
-	struct counter *refused_files; /* out of file descriptors */
+	struct counter *refused_files; /* times that it rested, out of file descriptors */
 };
 
 struct listener_events {
@@ -34,7 +34,10 @@ struct listener_events {
 int listener_open(struct loop *loop, const struct address_spec *spec, int backlog,
 		  const struct listener_meters *meters, const struct listener_events *events,
 		  void *user, struct listener **ret);
-/* Takes over a socket that listens already (LISTEN_FDS): tcp or unix. */
+/*
+ * Takes over a socket that listens already (LISTEN_FDS): tcp or unix; -EINVAL
+ * for one that does not. `fd` is the listener's from here, also on failure.
+ */
 int listener_adopt(struct loop *loop, int fd, const struct listener_meters *meters,
 		   const struct listener_events *events, void *user, struct listener **ret);
 
@@ -42,5 +45,9 @@ int listener_adopt(struct loop *loop, int fd, const struct listener_meters *mete
 const struct address *listener_address(const struct listener *listener);
 /* Stop taking new peers, or go on; what waits in the backlog stays there. */
 void listener_pause(struct listener *listener, bool paused);
-/* Accepts what is in the backlog at this moment, then closes; `closed` follows later. A unix path is unlinked (not an adopted one). */
+/*
+ * Accepts what is in the backlog at this moment, paused or not, and lets nobody
+ * in any more; `accepted` is called from within, and may be once more before
+ * `closed`, which follows later. A unix path is unlinked (not an adopted one).
+ */
 void listener_close(struct listener *listener);

@@ -14,13 +14,16 @@ struct buffer;
 struct transport;
 
 struct transport_events {
-	void (*ready)(void *user); /* connected: bytes may flow both ways */
-	void (*data)(void *user, const uint8_t *bytes, size_t n); /* borrowed until return */
-	void (*drained)(void *user);                              /* the write in flight has left */
-	void (*eof)(void *user); /* peer finished sending; writing still works */
-	void (*closed)(
-		void *user,
-		int err); /* last, once, never from inside your call; the transport is gone after it */
+	/* Connected: bytes may flow both ways. */
+	void (*ready)(void *user);
+	/* Borrowed until return. At most 64 KiB a turn, so that each connection gets its turn. */
+	void (*data)(void *user, const uint8_t *bytes, size_t n);
+	/* The write in flight has left. */
+	void (*drained)(void *user);
+	/* The peer has finished sending; writing still works. */
+	void (*eof)(void *user);
+	/* Last, once, never from inside your call; the transport is gone after it. */
+	void (*closed)(void *user, int err);
 };
 
 struct transport_ops {
@@ -36,6 +39,7 @@ struct transport {
 	const struct transport_ops *ops;
 	const struct transport_events *events;
 	void *user;
+	bool dialled; /* by us; else accepted */
 };
 
 /* Who listens; set before `ready` can be delivered. */

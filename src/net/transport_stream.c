@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -25,15 +26,16 @@ struct stream {
 		uv_tcp_t tcp;
 		uv_pipe_t pipe;
 	} uv;
-	uv_write_t write;
-	union {
+	union { /* one after the other */
 		uv_connect_t connect;
-		uv_shutdown_t shutdown;
+		uv_write_t write;
 	} request;
 	struct buffer in_flight;
 	struct loop_task start;
+	uint64_t read_turn; /* of the loop, when it last read */
+	int family;
 	int err;
-	bool writing, reading, paused, ready, eof, closing;
+	bool writing, reading, paused, ready, eof, fin, closing;
 };
 
 static struct stream *stream_of(struct transport *transport)
@@ -48,6 +50,7 @@ static void on_closed(uv_handle_t *handle)
 	void *user = stream->transport.user;
 	int err = stream->err;
 
+	loop_unhold(stream->loop);
 	buffer_free(&stream->in_flight);
 	free(stream);
 	if (events) {
@@ -68,12 +71,22 @@ static void stream_close(struct transport *transport, int err)
 	uv_close(&stream->uv.handle, on_closed);
 }
 
+/*
+ * libuv reads on while a read fills the buffer, up to 32 times. No buffer for a
+ * second read in one turn ends that (on_read() gets UV_ENOBUFS), and the poll
+ * reports the rest in the next.
+ */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
 	struct stream *stream = handle->data;
+	struct loop *loop = stream->loop;
 
 	(void)suggested;
-	*buf = uv_buf_init((char *)stream->loop->read_buffer, LOOP_READ_BYTES);
+	if (stream->read_turn == loop->turn) {
+		*buf = uv_buf_init(NULL, 0);
+		return;
+	}
+	*buf = uv_buf_init((char *)loop->read_buffer, LOOP_READ_BYTES);
 }
 
 static void update_reading(struct stream *stream);
@@ -83,13 +96,14 @@ static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf)
 	struct stream *stream = uv->data;
 
 	if (n > 0) {
+		stream->read_turn = stream->loop->turn;
 		stream->transport.events->data(stream->transport.user, (const uint8_t *)buf->base,
 					       (size_t)n);
 	} else if (n == UV_EOF) {
 		stream->eof = true;
 		update_reading(stream);
 		stream->transport.events->eof(stream->transport.user);
-	} else if (n < 0) {
+	} else if (n < 0 && n != UV_ENOBUFS) {
 		stream_close(&stream->transport, (int)n);
 	}
 }
@@ -143,6 +157,17 @@ static void on_connected(uv_connect_t *request, int status)
 	become_ready(stream);
 }
 
+/* Not uv_shutdown(): the write is over, so there is nothing to queue behind. */
+static void send_fin(struct stream *stream)
+{
+	uv_os_fd_t fd;
+
+	if (uv_fileno(&stream->uv.handle, &fd) == 0) {
+		shutdown(fd,
+			 SHUT_WR); /* where it fails the peer is gone, and reading will say so */
+	}
+}
+
 static void on_written(uv_write_t *request, int status)
 {
 	struct stream *stream = request->handle->data;
@@ -156,6 +181,9 @@ static void on_written(uv_write_t *request, int status)
 		stream_close(&stream->transport, status);
 		return;
 	}
+	if (stream->fin) {
+		send_fin(stream);
+	}
 	stream->transport.events->drained(stream->transport.user);
 }
 
@@ -165,9 +193,12 @@ static int stream_write(struct transport *transport, struct buffer *out)
 	uv_buf_t buf;
 	int rv;
 
-	assert(!stream->writing);
+	assert(!stream->writing && !stream->fin);
 	if (stream->closing) {
 		return -ECANCELED;
+	}
+	if (buffer_len(out) == 0) {
+		return 0;
 	}
 	buf = uv_buf_init((char *)buffer_data(out), (unsigned)buffer_len(out));
 	rv = uv_try_write(&stream->uv.stream, &buf, 1);
@@ -185,7 +216,7 @@ static int stream_write(struct transport *transport, struct buffer *out)
 	buffer_swap(out, &stream->in_flight);
 	buf = uv_buf_init((char *)buffer_data(&stream->in_flight),
 			  (unsigned)buffer_len(&stream->in_flight));
-	rv = uv_write(&stream->write, &stream->uv.stream, &buf, 1, on_written);
+	rv = uv_write(&stream->request.write, &stream->uv.stream, &buf, 1, on_written);
 	if (rv < 0) {
 		stream_close(transport, rv);
 		return rv;
@@ -202,22 +233,16 @@ static void stream_pause(struct transport *transport, bool paused)
 	update_reading(stream);
 }
 
-static void on_shutdown(uv_shutdown_t *request, int status)
-{
-	/* where it failed, the peer is gone, and reading will say so */
-	(void)request;
-	(void)status;
-}
-
 static void stream_shutdown(struct transport *transport)
 {
 	struct stream *stream = stream_of(transport);
-	int rv = stream->closing
-			 ? 0
-			 : uv_shutdown(&stream->request.shutdown, &stream->uv.stream, on_shutdown);
 
-	if (rv < 0) {
-		stream_close(transport, rv == UV_ENOTCONN ? 0 : rv);
+	if (stream->closing || stream->fin) {
+		return;
+	}
+	stream->fin = true;
+	if (!stream->writing) {
+		send_fin(stream);
 	}
 }
 
@@ -236,93 +261,74 @@ static const struct transport_ops ops = {
 	.unsent = stream_unsent,
 };
 
-static struct stream *stream_new(struct loop *loop, int family)
+struct stream *stream_reserve(struct loop *loop, int family)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
-	int rv;
 
 	if (!stream) {
 		return NULL;
 	}
 	stream->transport.ops = &ops;
 	stream->loop = loop;
+	stream->family = family;
 	loop_task_init(&stream->start, on_start);
-	rv = family == AF_UNIX ? uv_pipe_init(loop_uv(loop), &stream->uv.pipe, 0)
-			       : uv_tcp_init(loop_uv(loop), &stream->uv.tcp);
-	if (rv < 0) {
-		free(stream);
-		return NULL;
-	}
-	stream->uv.handle.data = stream;
 	return stream;
 }
 
-static void discard(struct stream *stream)
+void stream_unreserve(struct stream *stream)
 {
-	stream->transport.events = NULL; /* nobody hears of it */
-	stream_close(&stream->transport, 0);
+	free(stream);
 }
 
-/* An accepted socket is in the handle: who is it, and off it goes from the loop. */
-static void accepted(struct stream *stream, int family, struct transport **ret,
-		     struct address *ret_peer)
+/* From here it ends by stream_close() alone. */
+static int open_handle(struct stream *stream)
 {
-	uv_os_fd_t fd;
+	int rv = stream->family == AF_UNIX
+			 ? uv_pipe_init(loop_uv(stream->loop), &stream->uv.pipe, 0)
+			 : uv_tcp_init(loop_uv(stream->loop), &stream->uv.tcp);
 
-	memset(ret_peer, 0, sizeof(*ret_peer));
-	ret_peer->len = sizeof(ret_peer->storage);
-	if (uv_fileno(&stream->uv.handle, &fd) < 0 ||
-	    getpeername(fd, (struct sockaddr *)&ret_peer->storage, &ret_peer->len) < 0) {
-		ret_peer->storage.ss_family = (sa_family_t)family;
-		ret_peer->len = sizeof(sa_family_t);
+	if (rv == 0) {
+		stream->uv.handle.data = stream;
+		loop_hold(stream->loop);
 	}
-	if (family != AF_UNIX) {
-		uv_tcp_nodelay(&stream->uv.tcp, 1);
+	return rv;
+}
+
+/* A connected socket goes into the handle. On failure `fd` is still the caller's. */
+static int open_socket(struct stream *stream, int fd)
+{
+	int rv = stream->family == AF_UNIX ? uv_pipe_open(&stream->uv.pipe, fd)
+					   : uv_tcp_open(&stream->uv.tcp, fd);
+
+	if (rv == 0) {
+		if (stream->family != AF_UNIX) {
+			uv_tcp_nodelay(&stream->uv.tcp, 1);
+		}
+		loop_schedule(stream->loop, &stream->start);
 	}
-	loop_schedule(stream->loop, &stream->start);
+	return rv;
+}
+
+int stream_adopt(struct stream *stream, int fd, struct transport **ret)
+{
+	int rv = open_handle(stream);
+
+	if (rv < 0) {
+		free(stream);
+		close(fd);
+		return rv;
+	}
+	rv = open_socket(stream, fd);
+	if (rv < 0) {
+		close(fd);
+		stream_close(&stream->transport, 0); /* attached to nobody: nobody hears of it */
+		return rv;
+	}
 	*ret = &stream->transport;
-}
-
-int transport_stream_accept(struct loop *loop, uv_stream_t *listener, int family,
-			    struct transport **ret, struct address *ret_peer)
-{
-	struct stream *stream = stream_new(loop, family);
-	int rv;
-
-	if (!stream) {
-		return -ENOMEM;
-	}
-	rv = uv_accept(listener, &stream->uv.stream);
-	if (rv < 0) {
-		discard(stream);
-		return rv;
-	}
-	accepted(stream, family, ret, ret_peer);
 	return 0;
 }
 
-int transport_stream_adopt(struct loop *loop, int fd, int family, struct transport **ret,
-			   struct address *ret_peer)
-{
-	struct stream *stream = stream_new(loop, family);
-	int rv;
-
-	if (!stream) {
-		close(fd);
-		return -ENOMEM;
-	}
-	rv = family == AF_UNIX ? uv_pipe_open(&stream->uv.pipe, fd)
-			       : uv_tcp_open(&stream->uv.tcp, fd);
-	if (rv < 0) {
-		close(fd);
-		discard(stream);
-		return rv;
-	}
-	accepted(stream, family, ret, ret_peer);
-	return 0;
-}
-
-/* libuv 1.44 cannot name an abstract socket: connect by hand, unix sockets do not block here. */
+/* By hand: libuv 1.44 cannot name an abstract socket. Connecting to a unix socket does not wait. */
 static int connect_unix(struct stream *stream, const struct address *address)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), rv;
@@ -330,30 +336,30 @@ static int connect_unix(struct stream *stream, const struct address *address)
 	if (fd < 0) {
 		return -errno;
 	}
-	if (connect(fd, (const struct sockaddr *)&address->storage, address->len) < 0) {
-		rv = -errno; /* EAGAIN: its backlog is full */
-		close(fd);
-		return rv;
-	}
-	rv = uv_pipe_open(&stream->uv.pipe, fd);
+	rv = connect(fd, (const struct sockaddr *)&address->storage, address->len);
+	rv = rv < 0 ? -errno /* EAGAIN: its backlog is full */ : open_socket(stream, fd);
 	if (rv < 0) {
 		close(fd);
-		return rv;
 	}
-	loop_schedule(stream->loop, &stream->start);
-	return 0;
+	return rv;
 }
 
 int transport_stream_connect(struct loop *loop, const struct address *address,
 			     struct transport **ret)
 {
-	int family = address->storage.ss_family, rv;
-	struct stream *stream = stream_new(loop, family);
+	struct stream *stream = stream_reserve(loop, address->storage.ss_family);
+	int rv;
 
 	if (!stream) {
 		return -ENOMEM;
 	}
-	if (family == AF_UNIX) {
+	stream->transport.dialled = true;
+	rv = open_handle(stream);
+	if (rv < 0) {
+		free(stream);
+		return rv;
+	}
+	if (stream->family == AF_UNIX) {
 		rv = connect_unix(stream, address);
 	} else {
 		rv = uv_tcp_connect(&stream->request.connect, &stream->uv.tcp,
@@ -363,7 +369,7 @@ int transport_stream_connect(struct loop *loop, const struct address *address,
 		}
 	}
 	if (rv < 0) {
-		discard(stream);
+		stream_close(&stream->transport, 0);
 		return rv;
 	}
 	*ret = &stream->transport;

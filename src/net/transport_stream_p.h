@@ -4,9 +4,13 @@
 #include "net/loop_p.h"
 #include "net/transport_stream.h"
 
-/* One accepted socket; AF_UNIX or an internet family. 0, the transport starts by itself; negative errno. */
-int transport_stream_accept(struct loop *loop, uv_stream_t *listener, int family,
-			    struct transport **ret, struct address *ret_peer);
-/* The same for a descriptor in hand; it is closed on failure. */
-int transport_stream_adopt(struct loop *loop, int fd, int family, struct transport **ret,
-			   struct address *ret_peer);
+struct stream;
+
+/*
+ * Memory for one accepted socket, taken before accept(2), so that a peer is
+ * never accepted and then dropped for want of it. NULL: none.
+ */
+struct stream *stream_reserve(struct loop *loop, int family);
+void stream_unreserve(struct stream *stream);
+/* Puts the socket in; `ready` follows from the loop. On failure both are given back. */
+int stream_adopt(struct stream *stream, int fd, struct transport **ret);
