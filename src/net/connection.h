@@ -38,7 +38,12 @@ struct connection_meters {
 };
 
 struct connection_limits {
-	size_t output_soft_max; /* above it, bytes in flight: no more produce, reading pauses. 256 KiB */
+	/*
+	 * Bytes that were produced and that the kernel has not taken: above it the
+	 * engine gets no room, and an accepted connection is not read. At most this
+	 * and one frame are held. 256 KiB
+	 */
+	size_t output_soft_max;
 	int64_t write_stall_ns; /* 30 s */
 	int64_t linger_ns;      /* after FIN. 1 s */
 	int64_t connect_ns;     /* outgoing only; 0 = none */
@@ -60,7 +65,11 @@ struct connection *connection_new(struct loop *loop, struct transport *transport
 				  const struct connection_events *events, void *user);
 /* NULL before ready. */
 struct engine *connection_engine(const struct connection *connection);
-/* Winds down: the engine's drain, then as on the happy path. Before ready: closes. */
+/*
+ * Winds down: the engine's drain, then as on the happy path; legal in any upcall.
+ * Before ready an outgoing connection closes; an accepted one, whose first call
+ * may be in the socket already, drains as soon as it has an engine.
+ */
 void connection_drain(struct connection *connection, enum engine_drain how);
 /* Aborts; `closed` follows later. */
 void connection_close(struct connection *connection, enum connection_close_reason why, int err);
