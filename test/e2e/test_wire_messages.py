@@ -416,8 +416,8 @@ def test_a_reply_to_a_peer_with_small_header_lists_still_has_its_status(wire):
 def test_at_its_deadline_a_call_ends_with_deadline_exceeded_trailers(slow):
     peer = slow.connect()
     start = time.monotonic()
-    response = peer.response(peer.open(request(("grpc-timeout", "300m")), message(echo("x"))))
-    assert 0.28 <= time.monotonic() - start < 2
+    response = peer.response(peer.open(request(("grpc-timeout", "1S")), message(echo("x"))))
+    assert 0.98 <= time.monotonic() - start < 1.9
     assert response.status == DEADLINE_EXCEEDED
     assert response.messages == []
     slow.moved(failed=1)
@@ -426,9 +426,9 @@ def test_at_its_deadline_a_call_ends_with_deadline_exceeded_trailers(slow):
 def test_the_deadline_runs_from_the_headers_also_while_the_body_is_awaited(slow):
     peer = slow.connect()
     start = time.monotonic()
-    stream = peer.open(request(("grpc-timeout", "300m")), end=False)
+    stream = peer.open(request(("grpc-timeout", "1000m")), end=False)
     response = peer.response(stream)
-    assert 0.28 <= time.monotonic() - start < 2
+    assert 0.98 <= time.monotonic() - start < 1.9
     assert response.status == DEADLINE_EXCEEDED
     peer.until(lambda: peer.of(RST_STREAM, stream), "RST_STREAM")
     assert peer.answer(stream).reset == NO_ERROR
