@@ -118,7 +118,7 @@ static void build_grpc(struct build *build, struct grpc_server_meters *grpc)
 						 "Total number of calls that outran the deadline "
 						 "which their caller set.");
 	grpc->buffered_bytes = plain_gauge(build, "echod_grpc_buffered_bytes",
-					   "Size of the request messages that are being received.");
+					   "Size of the messages that calls hold, in and out.");
 }
 
 static void build_doors(struct build *build, struct meters_door_set doors[DOORS])

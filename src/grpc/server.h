@@ -19,7 +19,7 @@ struct grpc_server;
 struct grpc_server_limits {
 	struct http2_limits http2;
 	size_t max_message_bytes;  /* one received message; 4 MiB */
-	size_t max_buffered_bytes; /* gathered messages of all calls; 256 MiB */
+	size_t max_buffered_bytes; /* messages of all calls, in and out; beyond it RESOURCE_EXHAUSTED; 256 MiB */
 	size_t max_free_calls;     /* kept for reuse; 1024 */
 };
 extern const struct grpc_server_limits grpc_server_default_limits;

@@ -37,8 +37,7 @@ void grpc_server_call_on_deadline(struct timer *timer)
 	grpc_call_finish(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
 }
 
-/* What a call holds of the process-wide budget for messages that are being gathered. */
-static void charge(struct grpc_call *call, size_t bytes)
+static void set_charge(struct grpc_call *call, size_t bytes)
 {
 	struct grpc_server *server = call->server;
 
@@ -50,6 +49,24 @@ static void charge(struct grpc_call *call, size_t bytes)
 	if (server->options.meters->buffered_bytes) {
 		gauge_set(server->options.meters->buffered_bytes, (int64_t)server->buffered);
 	}
+}
+
+/*
+ * What a call holds of the process-wide budget: a message that is being
+ * gathered, one that was unpacked and is valid until the call closes, and a
+ * response that the peer's window holds back. Small ones are left out: the
+ * limits on connections and streams bound them.
+ *
+ * Only what comes in is refused, so that a call whose request was taken gets
+ * its answer: the sum may pass the budget by the responses to such calls.
+ */
+static void charge(struct grpc_call *call, size_t response)
+{
+	size_t bytes = call->deframer.gathered.capacity;
+
+	bytes += call->arena.used > GRPC_CALL_INLINE_BYTES ? call->arena.used : 0;
+	bytes += response > GRPC_CALL_INLINE_BYTES ? response : 0;
+	set_charge(call, bytes);
 }
 
 /* Request headers */
@@ -267,6 +284,7 @@ int grpc_server_call_send(struct grpc_call *call, const void *message)
 		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory for the response");
 		return rv;
 	}
+	charge(call, buffer_len(http2_stream_out(&call->stream)));
 	return http2_stream_wrote(&call->stream);
 }
 
@@ -283,7 +301,6 @@ void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const cha
 	}
 	timer_stop(call->timers, &call->deadline);
 	deframer_free(&call->deframer);
-	charge(call, 0);
 	if (send_status(call) < 0) {
 		/* no memory even for this: the peer hears it from HTTP/2 */
 		call->each.status = GRPC_RESOURCE_EXHAUSTED;
@@ -420,7 +437,6 @@ static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t n)
 	const struct grpc_server_limits *limits = limits_of(call);
 	const char *why = NULL;
 	enum grpc_status status;
-	size_t gathered;
 
 	if (call->each.finished) {
 		return; /* late DATA: the connection has its credit back already */
@@ -431,18 +447,17 @@ static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t n)
 		grpc_call_finish(call, status, why);
 		return;
 	}
-	gathered = buffer_len(&call->deframer.gathered);
-	charge(call, gathered);
-	if (call->server->buffered > limits->max_buffered_bytes) {
+	charge(call, 0);
+	if (call->each.charged > 0 && call->server->buffered > limits->max_buffered_bytes) {
 		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
-				 "the server holds too many unfinished messages");
+				 "the server holds as many bytes of messages as it may");
 		return;
 	}
 	if (call->each.n_messages > 1) {
 		grpc_call_finish(call, GRPC_UNIMPLEMENTED, "more than one message in a unary call");
 		return;
 	}
-	if (gathered > 0) {
+	if (!deframer_idle(&call->deframer)) {
 		/* a message in progress is bounded by its limit, not by the window */
 		http2_stream_consume(stream, n);
 	}
@@ -521,7 +536,6 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
 	struct grpc_call *call = grpc_call_of(stream);
 	struct grpc_outcome outcome = outcome_of(call, code);
 
-	charge(call, 0);
 	if (call->each.exists) {
 		if (call->each.meters) {
 			count_closed(call, outcome.status);
@@ -530,6 +544,7 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
 			call->each.events->closed(call, &outcome);
 		}
 	}
+	set_charge(call, 0);
 	grpc_server_release_call(call);
 }
 

@@ -23,7 +23,7 @@ void http2_stream_init(struct http2_stream *stream, const struct http2_stream_ev
 {
 	struct buffer out = stream->out;
 
-	buffer_trim(&out, OUT_KEEP_BYTES);
+	buffer_clear(&out);
 	*stream = (struct http2_stream){ .events = events, .out = out };
 	list_init(&stream->node);
 	list_init(&stream->writable);
@@ -59,7 +59,7 @@ void http2_stream_detach(struct http2_stream *stream, uint32_t code)
 	stream->close_code = code;
 	stream->id = 0;
 	forget_trailers(stream);
-	buffer_clear(&stream->out);
+	buffer_trim(&stream->out, OUT_KEEP_BYTES); /* a kept call keeps no large message */
 	list_remove(&stream->writable);
 	list_remove(&stream->node);
 	list_append(&session->closed, &stream->node);

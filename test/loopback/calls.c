@@ -443,6 +443,47 @@ static void a_peer_that_never_reads_is_held_to_the_room(void **state)
 	pair_deinit(&pair);
 }
 
+static void messages_of_all_calls_stay_within_the_budget(void **state)
+{
+	enum { CALLS = 12, BYTES = 100 * 1024 };
+	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, NS_PER_S, 0 } };
+	struct grpc_server_limits limits = grpc_server_default_limits;
+	struct gauge buffered = { 0 };
+	struct pair pair;
+	struct record records[CALLS];
+	char *big = malloc(BYTES);
+	unsigned ok = 0, exhausted = 0;
+
+	(void)state;
+	memset(big, 'x', BYTES);
+	limits.max_buffered_bytes = 1024 * 1024;
+	pair_init(&pair, &(struct pair_options){ .limits = &limits });
+	pair.server_meters.buffered_bytes = &buffered;
+	pair_add(&pair, &echo_service, &slow, NULL);
+	for (size_t i = 0; i < CALLS; i++) {
+		pair_call(&pair, &records[i], (struct str){ big, BYTES }, NULL);
+		pair_run(&pair);
+		assert_true(gauge_read(&buffered) <= (int64_t)limits.max_buffered_bytes);
+	}
+	assert_true(gauge_read(&buffered) > 0);
+	pair_advance(&pair, NS_PER_S);
+	for (size_t i = 0; i < CALLS; i++) {
+		assert_int_equal(records[i].closed, 1);
+		ok += records[i].status == GRPC_OK;
+		exhausted += records[i].status == GRPC_RESOURCE_EXHAUSTED;
+	}
+	/* each takes at least twice its size, as message and as response */
+	assert_true(ok >= 2 && ok <= 10);
+	assert_int_equal(ok + exhausted, CALLS);
+	assert_int_equal(gauge_read(&buffered), 0);
+	pair_call(&pair, &records[0], (struct str){ big, BYTES }, NULL);
+	pair_run(&pair);
+	pair_advance(&pair, NS_PER_S);
+	assert_int_equal(records[0].status, GRPC_OK);
+	free(big);
+	pair_deinit(&pair);
+}
+
 static void a_cancelled_call_closes_though_its_peer_never_reads(void **state)
 {
 	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, 10 * NS_PER_S, 0 } };
@@ -519,6 +560,7 @@ int main(void)
 		cmocka_unit_test(a_handler_may_end_its_call_inside_each_upcall),
 		cmocka_unit_test(a_reset_between_send_and_flush_closes_the_call_once),
 		cmocka_unit_test(a_peer_that_never_reads_is_held_to_the_room),
+		cmocka_unit_test(messages_of_all_calls_stay_within_the_budget),
 		cmocka_unit_test(a_cancelled_call_closes_though_its_peer_never_reads),
 		cmocka_unit_test(the_end_of_input_in_any_state_ends_the_calls_once),
 	};
