@@ -43,36 +43,42 @@ static int parse_port(const char *text, struct address_spec *spec, char *why, si
 	return 0;
 }
 
-int address_parse(const char *text, const char *default_port, struct address_spec *ret, char *why,
-		  size_t size)
+/* "[::1]:9876": the host without its brackets. */
+static int parse_bracketed(const char *text, struct str *ret_host, const char **ret_port, char *why,
+			   size_t size)
 {
-	struct address_spec spec = { .kind = ADDRESS_INET };
-	const char *port = NULL;
-	size_t host_len;
-	int rv = 0;
+	const char *end = strchr(text, ']');
+	char host[INET6_ADDRSTRLEN];
+	struct in6_addr ignored;
+	size_t n;
 
-	if (strncmp(text, "unix:", 5) == 0) {
-		rv = parse_unix(text + 5, &spec, why, size);
-		if (rv == 0) {
-			*ret = spec;
-		}
-		return rv;
+	if (!end || (end[1] != '\0' && end[1] != ':')) {
+		return complain(why, size, "has a '[' without its ']'");
 	}
-	if (*text == '[') {
-		const char *end = strchr(text, ']');
-		struct in6_addr ignored;
+	*ret_host = (struct str){ text + 1, (size_t)(end - text - 1) };
+	*ret_port = end[1] == ':' ? end + 2 : NULL;
+	n = strcspn(text + 1, "%]"); /* without the scope */
+	if (n < sizeof(host)) {
+		memcpy(host, text + 1, n);
+		host[n] = '\0';
+	}
+	if (n >= sizeof(host) || inet_pton(AF_INET6, host, &ignored) != 1) {
+		return complain(why, size, "has something in brackets that is no IPv6 address");
+	}
+	return 0;
+}
 
-		if (!end || (end[1] != '\0' && end[1] != ':')) {
-			return complain(why, size, "has a '[' without its ']'");
-		}
-		text++;
-		host_len = (size_t)(end - text);
-		port = end[1] == ':' ? end + 2 : NULL;
-		snprintf(spec.host, sizeof(spec.host), "%.*s", (int)MIN(host_len, 255), text);
-		spec.host[strcspn(spec.host, "%")] = '\0';
-		if (inet_pton(AF_INET6, spec.host, &ignored) != 1) {
-			return complain(why, size,
-					"has something in brackets that is no IPv6 address");
+static int parse_inet(const char *text, const char *default_port, struct address_spec *spec,
+		      char *why, size_t size)
+{
+	struct str host;
+	const char *port;
+
+	if (*text == '[') {
+		int rv = parse_bracketed(text, &host, &port, why, size);
+
+		if (rv < 0) {
+			return rv;
 		}
 	} else {
 		const char *colon = strchr(text, ':');
@@ -80,14 +86,15 @@ int address_parse(const char *text, const char *default_port, struct address_spe
 		if (colon && strchr(colon + 1, ':')) {
 			return complain(why, size, "is an IPv6 address without brackets");
 		}
-		host_len = colon ? (size_t)(colon - text) : strlen(text);
+		host = (struct str){ text, colon ? (size_t)(colon - text) : strlen(text) };
 		port = colon ? colon + 1 : NULL;
 	}
-	if (host_len >= sizeof(spec.host)) {
+	if (host.len >= sizeof(spec->host)) {
 		return complain(why, size, "has a host longer than 255 bytes");
 	}
-	snprintf(spec.host, sizeof(spec.host), "%.*s", (int)host_len, text);
-	if (strpbrk(spec.host, " \t/@[]")) {
+	memcpy(spec->host, host.data, host.len);
+	spec->host[host.len] = '\0';
+	if (strpbrk(spec->host, " \t/@[]")) {
 		return complain(why, size, "has a host that is none");
 	}
 	if (!port) {
@@ -96,7 +103,16 @@ int address_parse(const char *text, const char *default_port, struct address_spe
 	if (!port) {
 		return complain(why, size, "has no port");
 	}
-	rv = parse_port(port, &spec, why, size);
+	return parse_port(port, spec, why, size);
+}
+
+int address_parse(const char *text, const char *default_port, struct address_spec *ret, char *why,
+		  size_t size)
+{
+	struct address_spec spec = { .kind = ADDRESS_INET };
+	int rv = strncmp(text, "unix:", 5) == 0 ? parse_unix(text + 5, &spec, why, size)
+						: parse_inet(text, default_port, &spec, why, size);
+
 	if (rv == 0) {
 		*ret = spec;
 	}
@@ -117,25 +133,43 @@ static void format_unix(const struct address *address, char text[ADDRESS_TEXT_MA
 	}
 }
 
+static void format_inet(const struct in_addr *addr, in_port_t port, char text[ADDRESS_TEXT_MAX])
+{
+	char host[INET_ADDRSTRLEN] = "?";
+
+	inet_ntop(AF_INET, addr, host, sizeof(host));
+	snprintf(text, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(port));
+}
+
+static void format_inet6(const struct sockaddr_in6 *in6, char text[ADDRESS_TEXT_MAX])
+{
+	char host[INET6_ADDRSTRLEN] = "?", scope[12] = ""; /* %4294967295 */
+	struct in_addr mapped;
+
+	/* What a dual-stack socket calls ::ffff:192.0.2.1, people call 192.0.2.1. */
+	if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+		memcpy(&mapped, in6->sin6_addr.s6_addr + 12, sizeof(mapped));
+		format_inet(&mapped, in6->sin6_port, text);
+		return;
+	}
+	inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+	if (in6->sin6_scope_id) {
+		snprintf(scope, sizeof(scope), "%%%u", in6->sin6_scope_id);
+	}
+	snprintf(text, ADDRESS_TEXT_MAX, "[%s%s]:%u", host, scope, ntohs(in6->sin6_port));
+}
+
 void address_format(const struct address *address, char text[ADDRESS_TEXT_MAX])
 {
-	char host[INET6_ADDRSTRLEN] = "?";
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&address->storage;
 
 	switch (address->storage.ss_family) {
-	case AF_INET: {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)&address->storage;
-
-		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-		snprintf(text, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(in->sin_port));
+	case AF_INET:
+		format_inet(&in->sin_addr, in->sin_port, text);
 		break;
-	}
-	case AF_INET6: {
-		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)&address->storage;
-
-		inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof(host));
-		snprintf(text, ADDRESS_TEXT_MAX, "[%s]:%u", host, ntohs(in->sin6_port));
+	case AF_INET6:
+		format_inet6((const struct sockaddr_in6 *)&address->storage, text);
 		break;
-	}
 	case AF_UNIX:
 		format_unix(address, text);
 		break;

@@ -33,7 +33,11 @@ struct address {
 int address_parse(const char *text, const char *default_port, struct address_spec *ret, char *why,
 		  size_t size);
 
-/* "127.0.0.1:9876", "[::1]:9876", "unix:/run/x", "unix:@x", "unix:" (unnamed). Always NUL-terminated. */
+/*
+ * "127.0.0.1:9876" (also where a dual-stack socket maps it into IPv6),
+ * "[::1]:9876", "[fe80::1%2]:9876", "unix:/run/x", "unix:@x", "unix:" (unnamed).
+ * Always NUL-terminated.
+ */
 void address_format(const struct address *address, char text[ADDRESS_TEXT_MAX]);
 /* The spec as it would be written, for messages. */
 void address_spec_format(const struct address_spec *spec, char *text, size_t size);

@@ -130,10 +130,7 @@ static void on_lag(struct timer *timer)
 	struct loop *loop = container_of(timer, struct loop, lag);
 	int64_t now = timers_now(&loop->timers);
 
-	if (loop->meters.lag) {
-		histogram_observe(loop->meters.lag,
-				  (double)(now - timer->due_ns) / (double)NS_PER_S);
-	}
+	histogram_observe(loop->meters.lag, (double)(now - timer->due_ns) / (double)NS_PER_S);
 	timer_start_at(&loop->timers, timer, now + LAG_PERIOD_NS);
 }
 
@@ -216,6 +213,7 @@ void loop_free(struct loop *loop)
 void loop_set_meters(struct loop *loop, const struct loop_meters *meters)
 {
 	loop->meters = *meters;
+	timer_stop(&loop->timers, &loop->lag);
 	if (meters->lag) {
 		timer_start(&loop->timers, &loop->lag, LAG_PERIOD_NS);
 	}
