@@ -9,8 +9,10 @@ int client_main(int argc, char **argv, char **envp);
 void print_version(void);
 
 enum exit_code {
-	EXIT_DONE = 0,	  /* serve: drained; client: reply received, or a run that had at least one success */
-	EXIT_FAILED = 1,  /* serve: cannot run; client: the call failed, or no call of a run succeeded */
-	EXIT_USAGE = 2,	  /* flag, environment or value */
+	/* serve: drained; client: reply received, or a run that had at least one success */
+	EXIT_DONE = 0,
+	/* serve: cannot run; client: the call failed, or no call of a run succeeded */
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,         /* flag, environment or value */
 	EXIT_NO_CONNECTION = 4, /* client, load: no connection was ever made */
 };

@@ -49,8 +49,9 @@ struct grpc_call_events {
 	/* Server: headers are in. Client: the response's headers are in. Metadata is readable. */
 	void (*opened)(struct grpc_call *call);
 	/*
-	 * A message: unpacked (ProtobufCMessage *), or `struct bytes *` where the method has no descriptor.
-	 * Unary: delivered at the peer's END_STREAM, so a second message or a torn tail is seen first; valid until closed.
+	 * A message: unpacked (ProtobufCMessage *), or `struct bytes *` where the method
+	 * has no descriptor. Unary: delivered at the peer's END_STREAM, so a second
+	 * message or a torn tail is seen first; valid until closed.
 	 */
 	void (*message)(struct grpc_call *call, const void *message);
 	void (*half_closed)(struct grpc_call *call);
@@ -66,7 +67,10 @@ struct grpc_method {
 	const ProtobufCMessageDescriptor *request, *response; /* NULL: raw bytes */
 	const struct grpc_call_events *events;                /* server side */
 	size_t state_size; /* of grpc_call_state(), zeroed for each call */
-	/* What the descriptor cannot say of an unpacked request (UTF-8 of a string kept as bytes). May be NULL. False: INTERNAL. */
+	/*
+	 * What the descriptor cannot say of an unpacked request (UTF-8 of a string kept as
+	 * bytes). May be NULL. False: INTERNAL.
+	 */
 	bool (*valid)(const void *request);
 };
 
@@ -76,9 +80,16 @@ struct grpc_service {
 	size_t n_methods;
 };
 
-/* Queues a message. 0; 1: above high water, await writable; -ECANCELED after finish or once the stream is gone; -ENOMEM (the call is then finished RESOURCE_EXHAUSTED). */
+/*
+ * Queues a message. 0; 1: above high water, await writable; -ECANCELED after
+ * finish or once the stream is gone; -ENOMEM (the call is then finished
+ * RESOURCE_EXHAUSTED).
+ */
 int grpc_call_send(struct grpc_call *call, const void *message);
-/* Server: trailers after what is queued; no upcall but closed after it. `message` (may be NULL) is copied. Idempotent. */
+/*
+ * Server: trailers after what is queued; no upcall but closed after it. `message`
+ * (may be NULL) is copied. Idempotent.
+ */
 void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message);
 /* Client: no more messages. */
 void grpc_call_half_close(struct grpc_call *call);
@@ -96,5 +107,8 @@ struct timers *grpc_call_timers(struct grpc_call *call);
 const struct grpc_peer *grpc_call_peer(
 	const struct grpc_call *call); /* client: NULL before the call has a connection */
 const struct grpc_method *grpc_call_method(const struct grpc_call *call);
-/* When the call began, on the timers' clock: its HEADERS were in (server); grpc_channel_call() (client). */
+/*
+ * When the call began, on the timers' clock: its HEADERS were in (server);
+ * grpc_channel_call() (client).
+ */
 int64_t grpc_call_started_ns(const struct grpc_call *call);

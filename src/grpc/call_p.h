@@ -99,8 +99,9 @@ void grpc_call_end(struct grpc_call *call);
 enum grpc_content grpc_content_parse(struct str value);
 
 /*
- * call.c: takes DATA: unpacks into the arena, counts messages. GRPC_OK, or the status (and text) that ends the call.
- * `descriptor` is of what this side receives.
+ * call.c: takes DATA: unpacks into the arena, counts messages. GRPC_OK, or the
+ * status (and text) that ends the call. `descriptor` is of what this side
+ * receives.
  */
 enum grpc_status grpc_call_receive(struct grpc_call *call, struct bytes bytes, size_t max,
 				   const ProtobufCMessageDescriptor *descriptor,

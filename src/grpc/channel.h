@@ -17,9 +17,15 @@
 struct grpc_channel;
 
 struct grpc_channel_events {
-	/* A call waits and there is no connection: dial, then grpc_channel_attach() or _connect_failed(). */
+	/*
+	 * A call waits and there is no connection: dial, then grpc_channel_attach() or
+	 * _connect_failed().
+	 */
 	void (*connect_wanted)(void *user, struct grpc_channel *channel);
-	/* The connection is gone (GOAWAY, loss); `connected` says whether the peer's SETTINGS had arrived. May be NULL. */
+	/*
+	 * The connection is gone (GOAWAY, loss); `connected` says whether the peer's
+	 * SETTINGS had arrived. May be NULL.
+	 */
 	void (*disconnected)(void *user, struct grpc_channel *channel, bool connected, int err);
 };
 
@@ -33,7 +39,8 @@ struct grpc_channel_options {
 };
 
 struct grpc_call_options {
-	int64_t timeout_ns; /* 0: none; counted from grpc_channel_call(), connecting and queueing included */
+	/* 0: none; counted from grpc_channel_call(), connecting and queueing included */
+	int64_t timeout_ns;
 	const struct metadata_entry *metadata; /* a chain; copied; "-bin" values raw */
 };
 
@@ -42,9 +49,15 @@ struct grpc_channel *grpc_channel_new(const struct grpc_channel_options *options
 /* Asserts that no call and no connection is left. */
 void grpc_channel_free(struct grpc_channel *channel);
 
-/* After connect_wanted, once the transport is up. NULL: no memory. The engine belongs to its host. */
+/*
+ * After connect_wanted, once the transport is up. NULL: no memory. The engine
+ * belongs to its host.
+ */
 struct engine *grpc_channel_attach(struct grpc_channel *channel, const struct grpc_peer *peer);
-/* After connect_wanted: all waiting calls end UNAVAILABLE with this text, origin transport, unprocessed. */
+/*
+ * After connect_wanted: all waiting calls end UNAVAILABLE with this text, origin
+ * transport, unprocessed.
+ */
 void grpc_channel_connect_failed(struct grpc_channel *channel, int err, struct str why);
 
 /*

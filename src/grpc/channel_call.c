@@ -243,7 +243,10 @@ static void fail_http(struct grpc_call *call)
 	fail(call, grpc_status_from_http(head->http_status), str_from(why));
 }
 
-/* The response's first block; anything gRPC-like in it but metadata counts only in Trailers-Only. */
+/*
+ * The response's first block; anything gRPC-like in it but metadata counts only in
+ * Trailers-Only.
+ */
 static void on_response(struct grpc_call *call, bool end_stream)
 {
 	struct grpc_head *head = &call->each.head;

@@ -96,7 +96,10 @@ static size_t value_length(const uint8_t *at, const uint8_t *end, struct field *
 	}
 }
 
-/* From behind a START_GROUP to behind its END_GROUP, without recursion; 0: torn, crossed or too deep. */
+/*
+ * From behind a START_GROUP to behind its END_GROUP, without recursion; 0: torn,
+ * crossed or too deep.
+ */
 static size_t group_length(const uint8_t *start, const uint8_t *end, uint32_t number)
 {
 	uint32_t open[GRPC_MESSAGE_MAX_DEPTH] = { number };

@@ -48,7 +48,10 @@ int grpc_message_unpack(const ProtobufCMessageDescriptor *descriptor, struct byt
 /* Without the prefix. */
 size_t grpc_message_packed_size(const void *message);
 
-/* Appends the 5-byte prefix (not compressed) and the message. 0, -ENOMEM, -EMSGSIZE (beyond 32 bits); the buffer as it was. */
+/*
+ * Appends the 5-byte prefix (not compressed) and the message. 0, -ENOMEM,
+ * -EMSGSIZE (beyond 32 bits); the buffer as it was.
+ */
 int grpc_message_pack(const void *message, struct buffer *out);
 /* The same for a method without descriptors. */
 int grpc_message_pack_bytes(struct bytes message, struct buffer *out);

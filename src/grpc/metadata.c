@@ -4,7 +4,10 @@
 
 #include "grpc/wire.h"
 
-/* PROTOCOL-HTTP2's own, and what RFC 9113 8.2.2 and 8.3.1 keep for the connection and the request's target. */
+/*
+ * PROTOCOL-HTTP2's own, and what RFC 9113 8.2.2 and 8.3.1 keep for the connection
+ * and the request's target.
+ */
 static const struct str transport_names[] = {
 	STR_INIT("te"),         STR_INIT("content-type"),     STR_INIT("user-agent"),
 	STR_INIT("host"),       STR_INIT("content-length"),   STR_INIT("connection"),
@@ -138,7 +141,10 @@ static struct str without_padding(struct str value)
 	return value;
 }
 
-/* A comma is in no base64 alphabet, so it always joins two values (PROTOCOL-HTTP2, Custom-Metadata). */
+/*
+ * A comma is in no base64 alphabet, so it always joins two values (PROTOCOL-HTTP2,
+ * Custom-Metadata).
+ */
 int metadata_receive(struct metadata *metadata, struct arena *arena, struct str name,
 		     struct str value)
 {

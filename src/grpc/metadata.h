@@ -22,11 +22,15 @@ struct metadata {
 	size_t n;
 };
 
-/* Name is [0-9a-z_.-]+ and not reserved ("grpc-" and the transport's own); value is 0x20..0x7E unless "-bin". */
+/*
+ * Name is [0-9a-z_.-]+ and not reserved ("grpc-" and the transport's own); value
+ * is 0x20..0x7E unless "-bin".
+ */
 bool metadata_valid(struct str name, struct str value);
 /*
- * Reserved: pseudo-headers, te, content-type, user-agent, host, content-length, what RFC 9113 8.2.2 forbids, and
- * grpc-* except grpc-previous-rpc-attempts and grpc-retry-pushback-ms.
+ * Reserved: pseudo-headers, te, content-type, user-agent, host, content-length,
+ * what RFC 9113 8.2.2 forbids, and grpc-* except grpc-previous-rpc-attempts and
+ * grpc-retry-pushback-ms.
  */
 bool metadata_reserved(struct str name);
 static inline bool metadata_is_binary(struct str name)
@@ -37,12 +41,17 @@ static inline bool metadata_is_binary(struct str name)
 /* Copies into the arena. 0 or -ENOMEM. */
 int metadata_add(struct metadata *metadata, struct arena *arena, struct str name, struct str value);
 /*
- * A field as it came from the wire. Reserved names, and names outside [0-9a-z_.-]+, are passed over (0, nothing
- * added); spaces around a value are left out; "-bin" values are split at commas and decoded. 0, -EINVAL (not base64), -ENOMEM.
+ * A field as it came from the wire. Reserved names, and names outside
+ * [0-9a-z_.-]+, are passed over (0, nothing added); spaces around a value are left
+ * out; "-bin" values are split at commas and decoded. 0, -EINVAL (not base64),
+ * -ENOMEM.
  */
 int metadata_receive(struct metadata *metadata, struct arena *arena, struct str name,
 		     struct str value);
-/* The value as it goes onto the wire: itself, or base64 in the arena for "-bin". data == NULL: no memory. */
+/*
+ * The value as it goes onto the wire: itself, or base64 in the arena for "-bin".
+ * data == NULL: no memory.
+ */
 struct str metadata_wire_value(struct arena *arena, struct str name, struct str value);
 /* The first value of that name; data NULL: none. */
 struct str metadata_get(const struct metadata *metadata, struct str name);

@@ -18,16 +18,7 @@
 #define MAX_POOLED_BYTES (4 * MIB)
 
 const struct grpc_server_limits grpc_server_default_limits = {
-	.http2 = {
-		.max_concurrent_streams = 100,
-		.stream_window = 256 * KIB,
-		.connection_window = MIB,
-		.max_header_list_bytes = 16 * KIB,
-		.stream_high_water = 64 * KIB,
-		.stream_low_water = 16 * KIB,
-		.handshake_timeout_ns = 10 * NS_PER_S,
-		.drain_ping_timeout_ns = 5 * NS_PER_S,
-	},
+	.http2 = HTTP2_DEFAULT_LIMITS,
 	.max_message_bytes = 4 * MIB,
 	.max_buffered_bytes = 256 * MIB,
 	.max_free_calls = 1024,

@@ -18,9 +18,10 @@ struct grpc_server;
 
 struct grpc_server_limits {
 	struct http2_limits http2;
-	size_t max_message_bytes;  /* one received message; 4 MiB */
-	size_t max_buffered_bytes; /* messages of all calls, in and out; beyond it RESOURCE_EXHAUSTED; 256 MiB */
-	size_t max_free_calls;     /* kept for reuse; 1024 */
+	size_t max_message_bytes; /* one received message; 4 MiB */
+	/* messages of all calls, in and out; beyond it RESOURCE_EXHAUSTED; 256 MiB */
+	size_t max_buffered_bytes;
+	size_t max_free_calls; /* kept for reuse; 1024 */
 };
 extern const struct grpc_server_limits grpc_server_default_limits;
 
@@ -67,9 +68,15 @@ struct grpc_server_options {
 	const struct grpc_server_limits *limits;
 	const struct grpc_server_meters *meters;
 	struct timers *timers;
-	/* Constant initial metadata of every gRPC response: name and value, borrowed for the server's life; name.data NULL: none. */
+	/*
+	 * Constant initial metadata of every gRPC response: name and value, borrowed for
+	 * the server's life; name.data NULL: none.
+	 */
 	struct metadata_entry identity;
-	/* Non-NULL: each response also carries the connection's id (16 hex digits) under this name. */
+	/*
+	 * Non-NULL: each response also carries the connection's id (16 hex digits) under
+	 * this name.
+	 */
 	const char *connection_id_name;
 };
 
@@ -77,7 +84,10 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *options);
 /* Asserts that no connection is left. */
 void grpc_server_free(struct grpc_server *server);
 
-/* `service` is borrowed for the server's life. `meters`: one for each method, in order; may be NULL. 0 or -ENOMEM. */
+/*
+ * `service` is borrowed for the server's life. `meters`: one for each method, in
+ * order; may be NULL. 0 or -ENOMEM.
+ */
 int grpc_server_add(struct grpc_server *server, const struct grpc_service *service, void *context,
 		    const struct grpc_method_meters *meters);
 

@@ -29,7 +29,10 @@ const char *grpc_status_camel_name(int status)
 	return statuses[status_index(status)].camel_name;
 }
 
-/* 431 has no row there, or says INTERNAL, depending on the version; clients in the field say UNKNOWN. */
+/*
+ * 431 has no row there, or says INTERNAL, depending on the version; clients in the
+ * field say UNKNOWN.
+ */
 enum grpc_status grpc_status_from_http(int http_status)
 {
 	switch (http_status) {

@@ -26,8 +26,8 @@ static inline void grpc_prefix_write(uint8_t prefix[GRPC_PREFIX_BYTES], bool com
 
 static inline uint32_t grpc_prefix_length(const uint8_t prefix[GRPC_PREFIX_BYTES])
 {
-	return (uint32_t)prefix[1] << 24 | (uint32_t)prefix[2] << 16 |
-	       (uint32_t)prefix[3] << 8 | prefix[4];
+	return (uint32_t)prefix[1] << 24 | (uint32_t)prefix[2] << 16 | (uint32_t)prefix[3] << 8 |
+	       prefix[4];
 }
 
 /* 1..8 digits and a unit H M S m u n. 0 and the ns (clamped to INT64_MAX), or -EINVAL. */
@@ -35,7 +35,10 @@ int grpc_timeout_parse(struct str text, int64_t *ret_ns);
 /* The smallest unit that fits 8 digits, rounded up. Returns the length. */
 size_t grpc_timeout_format(int64_t ns, char text[16]);
 
-/* Appends `text` percent-encoded: 0x20..0x7E raw except '%'; invalid UTF-8 becomes U+FFFD. 0 or -ENOMEM. */
+/*
+ * Appends `text` percent-encoded: 0x20..0x7E raw except '%'; invalid UTF-8 becomes
+ * U+FFFD. 0 or -ENOMEM.
+ */
 int grpc_message_encode(struct str text, struct buffer *out);
 /* Never fails on its input: a bad sequence stays as it is. 0 or -ENOMEM. */
 int grpc_message_decode(struct str text, struct buffer *out);

@@ -219,7 +219,10 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 	return 0;
 }
 
-/* Our END_STREAM has left. Where the peer's has not come: it need not send the rest (RFC 9113 8.1). */
+/*
+ * Our END_STREAM has left. Where the peer's has not come: it need not send the
+ * rest (RFC 9113 8.1).
+ */
 static void sent_end_stream(struct http2_session *session, int32_t id)
 {
 	struct http2_stream *stream = find(session, id);

@@ -32,16 +32,7 @@
 /* The connection preface of RFC 9113 3.4. */
 #define PREFACE_BYTES 24
 
-const struct http2_limits http2_default_limits = {
-	.max_concurrent_streams = 100,
-	.stream_window = 256 * KIB,
-	.connection_window = MIB,
-	.max_header_list_bytes = 16 * KIB,
-	.stream_high_water = 64 * KIB,
-	.stream_low_water = 16 * KIB,
-	.handshake_timeout_ns = 10 * NS_PER_S,
-	.drain_ping_timeout_ns = 5 * NS_PER_S,
-};
+const struct http2_limits http2_default_limits = HTTP2_DEFAULT_LIMITS;
 
 static const uint8_t drain_ping[8] = { 'd', 'r', 'a', 'i', 'n', 'i', 'n', 'g' };
 
@@ -212,7 +203,10 @@ static bool finished(const struct engine *engine)
 	       (session->phase != HTTP2_DRAINING && !nghttp2_session_want_read(session->nghttp2));
 }
 
-/* RFC 9113 6.8: first GOAWAY with the highest id and a PING; the final one when that was answered. */
+/*
+ * RFC 9113 6.8: first GOAWAY with the highest id and a PING; the final one when
+ * that was answered.
+ */
 static void drain_gracefully(struct http2_session *session)
 {
 	bool silent = !session->settings_seen;

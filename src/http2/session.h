@@ -58,7 +58,10 @@ const char *http2_error_name(uint32_t code);
 /* Of nghttp2, the one that runs: "1.52.0". */
 const char *http2_library_version(void);
 
-/* A header field to send. `name` is lower-case. Both are copied unless `borrow`: then they must outlive the session. */
+/*
+ * A header field to send. `name` is lower-case. Both are copied unless `borrow`:
+ * then they must outlive the session.
+ */
 struct http2_field {
 	struct str name, value;
 	bool borrow;
@@ -67,13 +70,19 @@ struct http2_field {
 enum http2_block { HTTP2_REQUEST, HTTP2_INFORMATIONAL, HTTP2_RESPONSE, HTTP2_TRAILERS };
 
 struct http2_session_events {
-	/* Server: a request begins. The stream, initialised with http2_stream_init(); NULL: REFUSED_STREAM. */
+	/*
+	 * Server: a request begins. The stream, initialised with http2_stream_init();
+	 * NULL: REFUSED_STREAM.
+	 */
 	struct http2_stream *(*stream_opened)(void *user);
 	/* The peer's first SETTINGS have arrived. */
 	void (*ready)(void *user);
 	/* The peer takes no new streams; those above last_id close with unprocessed() true. */
 	void (*goaway)(void *user, uint32_t last_id, uint32_t code, struct str debug);
-	/* Client: http2_session_room() may have changed (a stream closed, or SETTINGS came). Deferred like `closed`. May be NULL. */
+	/*
+	 * Client: http2_session_room() may have changed (a stream closed, or SETTINGS
+	 * came). Deferred like `closed`. May be NULL.
+	 */
 	void (*room)(void *user);
 	/* Last: the engine dies after it; every stream has had its `closed`. */
 	void (*closed)(void *user, int err);
@@ -82,7 +91,10 @@ struct http2_session_events {
 struct http2_stream_events {
 	/* A field of the current block, pseudo-headers included; borrowed until return. */
 	void (*header)(struct http2_stream *stream, struct str name, struct str value);
-	/* A whole block. `end_stream`: `ended` follows at once. `too_large`: fields beyond the header list limit were left out. */
+	/*
+	 * A whole block. `end_stream`: `ended` follows at once. `too_large`: fields beyond
+	 * the header list limit were left out.
+	 */
 	void (*headers_done)(struct http2_stream *stream, enum http2_block kind, bool end_stream,
 			     bool too_large);
 	/* Borrowed until return; give credit with http2_stream_consume(). */
@@ -92,8 +104,9 @@ struct http2_stream_events {
 	/* The send queue fell below its low-water mark after it was above the high one. */
 	void (*writable)(struct http2_stream *stream);
 	/*
-	 * Last, deferred: never from inside a call that the receiver made. The stream's memory is the receiver's again.
-	 * `code`: the HTTP/2 error code of the close; NO_ERROR for a regular end.
+	 * Last, deferred: never from inside a call that the receiver made. The stream's
+	 * memory is the receiver's again. `code`: the HTTP/2 error code of the close;
+	 * NO_ERROR for a regular end.
 	 */
 	void (*closed)(struct http2_stream *stream, uint32_t code);
 };
@@ -107,7 +120,10 @@ enum http2_origin {
 	HTTP2_CLOSED_GOAWAY,    /* above the last id of the peer's GOAWAY: never processed */
 };
 
-/* Embedded in the upper layer's call. All fields are the session's; read through the functions below. */
+/*
+ * Embedded in the upper layer's call. All fields are the session's; read through
+ * the functions below.
+ */
 struct http2_stream {
 	const struct http2_stream_events *events;
 	struct http2_session *session; /* NULL before submission and after closed */
@@ -138,11 +154,21 @@ struct http2_limits {
 	uint32_t stream_window;          /* 256 KiB */
 	uint32_t connection_window;      /* 1 MiB */
 	size_t max_header_list_bytes;    /* advertised and enforced; 16 KiB */
-	size_t stream_high_water; /* send queue of one stream: http2_stream_write() says 1 above it. 64 KiB */
+	/* send queue of one stream: http2_stream_write() says 1 above it. 64 KiB */
+	size_t stream_high_water;
 	size_t stream_low_water;      /* 16 KiB */
 	int64_t handshake_timeout_ns; /* preface and SETTINGS; 10 s */
-	int64_t drain_ping_timeout_ns; /* until the second GOAWAY where the PING is not answered; 5 s */
+	/* until the second GOAWAY where the PING is not answered; 5 s */
+	int64_t drain_ping_timeout_ns;
 };
+/* For limits that others embed. */
+#define HTTP2_DEFAULT_LIMITS                                                                  \
+	{                                                                                     \
+		.max_concurrent_streams = 100, .stream_window = 256 * KIB,                    \
+		.connection_window = MIB, .max_header_list_bytes = 16 * KIB,                  \
+		.stream_high_water = 64 * KIB, .stream_low_water = 16 * KIB,                  \
+		.handshake_timeout_ns = 10 * NS_PER_S, .drain_ping_timeout_ns = 5 * NS_PER_S, \
+	}
 extern const struct http2_limits http2_default_limits;
 
 struct http2_meters { /* each may be NULL; one set serves many sessions */
@@ -179,13 +205,19 @@ int64_t http2_session_now(struct http2_session *session);
 /* Client: how many more streams may be opened now; 0 also once GOAWAY came or went. */
 size_t http2_session_room(const struct http2_session *session);
 
-/* The peer's SETTINGS_MAX_HEADER_LIST_SIZE: what it wants no header block to exceed; UINT32_MAX where it set none. */
+/*
+ * The peer's SETTINGS_MAX_HEADER_LIST_SIZE: what it wants no header block to
+ * exceed; UINT32_MAX where it set none.
+ */
 uint32_t http2_session_peer_max_header_list(const struct http2_session *session);
 
 /* Before a stream is used, and before it is used again. `out` keeps its memory. */
 void http2_stream_init(struct http2_stream *stream, const struct http2_stream_events *events);
 
-/* Client: opens a stream with this request; a body follows by write() and finish(). 0 or negative errno (nothing started). */
+/*
+ * Client: opens a stream with this request; a body follows by write() and
+ * finish(). 0 or negative errno (nothing started).
+ */
 int http2_stream_request(struct http2_session *session, struct http2_stream *stream,
 			 const struct http2_field *fields, size_t n);
 /* Server: the response's headers. `end`: nothing follows. 0 or negative errno. */
@@ -205,5 +237,5 @@ int http2_stream_finish(struct http2_stream *stream, const struct http2_field *t
 void http2_stream_reset(struct http2_stream *stream, enum http2_error code);
 /* Credit for `n` bytes of data. */
 void http2_stream_consume(struct http2_stream *stream, size_t n);
-/* The peer may send nothing more to us on it and we nothing to it: closed is due or was delivered. */
+/* False once its end is certain: `closed` is due, or was delivered. */
 bool http2_stream_open(const struct http2_stream *stream);

@@ -61,7 +61,8 @@ static void a_flag_is_refused_and_so_is_a_length_over_the_limit(void **state)
 		struct deframer deframer = { 0 };
 		struct bytes input = { cases[i].wire, 5 }, message;
 
-		assert_int_equal(deframer_next(&deframer, &input, LIMIT, &message), cases[i].result);
+		assert_int_equal(deframer_next(&deframer, &input, LIMIT, &message),
+				 cases[i].result);
 		/* a prefix alone makes nobody allocate */
 		assert_null(deframer.gathered.memory);
 		deframer_free(&deframer);
