@@ -48,7 +48,7 @@ struct connection {
 	struct timer timer;    /* connecting, a write in flight, or lingering */
 	struct buffer kept;    /* input that the engine did not take yet */
 	struct buffer pending; /* output behind the write in flight */
-	size_t unsent;         /* of the write in flight, when last looked at */
+	size_t outstanding;    /* of the transport, when last looked at */
 	int64_t moved_ns;      /* when that last changed */
 	enum phase phase;
 	enum connection_close_reason why;
@@ -117,11 +117,11 @@ static void watch_write(struct connection *connection)
 
 static void check_write(struct connection *connection)
 {
-	size_t unsent = transport_unsent(connection->transport);
+	size_t outstanding = transport_outstanding(connection->transport);
 	int64_t now = timers_now(timers_of(connection));
 
-	if (unsent != connection->unsent) {
-		connection->unsent = unsent; /* slow, but it moves */
+	if (outstanding != connection->outstanding) {
+		connection->outstanding = outstanding; /* slow, but it moves */
 		connection->moved_ns = now;
 	} else if (now - connection->moved_ns >= connection->limits->write_stall_ns) {
 		connection_close(connection, CONNECTION_CLOSED_TIMEOUT, -ETIMEDOUT);
@@ -162,7 +162,7 @@ static void write_out(struct connection *connection, struct buffer *out)
 	}
 	if (rv == 1) {
 		connection->writing = true;
-		connection->unsent = transport_unsent(connection->transport);
+		connection->outstanding = transport_outstanding(connection->transport);
 		connection->moved_ns = timers_now(timers_of(connection));
 		watch_write(connection);
 	}
@@ -223,7 +223,7 @@ static void produce(struct connection *connection)
 /* The engine has said more than the peer takes. */
 static bool is_full(const struct connection *connection)
 {
-	return connection->writing && (connection->more || room_of(connection) == 0);
+	return connection->writing && room_of(connection) == 0;
 }
 
 static void update_pause(struct connection *connection)
@@ -309,7 +309,7 @@ static void flush(struct connection *connection)
 	if (connection->phase != OPEN) {
 		return; /* an upcall closed it, or it is lost */
 	}
-	again = connection->more && !connection->writing;
+	again = connection->more && room_of(connection) > 0;
 	if (!is_full(connection)) {
 		again = offer_kept(connection) || again;
 		if (connection->phase != OPEN) {

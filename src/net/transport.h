@@ -32,6 +32,7 @@ struct transport_ops {
 	void (*shutdown)(struct transport *transport);
 	void (*close)(struct transport *transport, int err);
 	size_t (*unsent)(const struct transport *transport);
+	size_t (*outstanding)(const struct transport *transport);
 };
 
 /* Embedded first in each kind. */
@@ -78,8 +79,18 @@ static inline void transport_close(struct transport *transport, int err)
 	transport->ops->close(transport, err);
 }
 
-/* Bytes of the write in flight that have not left yet: what does not shrink for long is stalled. */
+/* Bytes of the write in flight that the kernel has not taken: they are our memory. */
 static inline size_t transport_unsent(const struct transport *transport)
 {
 	return transport->ops->unsent(transport);
+}
+
+/*
+ * Those, and what the kernel holds for want of the peer's acknowledgement: while
+ * this changes the peer takes something, though a large buffer of the kernel has
+ * no room for us yet. A system call.
+ */
+static inline size_t transport_outstanding(const struct transport *transport)
+{
+	return transport->ops->outstanding(transport);
 }

@@ -10,7 +10,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -253,12 +255,26 @@ static size_t stream_unsent(const struct transport *transport)
 	return stream->writing ? uv_stream_get_write_queue_size(&stream->uv.stream) : 0;
 }
 
+static size_t stream_outstanding(const struct transport *transport)
+{
+	const struct stream *stream = (const void *)transport; /* its first member */
+	uv_os_fd_t fd;
+	int held = 0;
+
+	/* tcp: sent or not, but not acknowledged; unix: not read by the peer */
+	if (uv_fileno(&stream->uv.handle, &fd) < 0 || ioctl(fd, SIOCOUTQ, &held) < 0) {
+		held = 0;
+	}
+	return stream_unsent(transport) + (size_t)held;
+}
+
 static const struct transport_ops ops = {
 	.write = stream_write,
 	.pause = stream_pause,
 	.shutdown = stream_shutdown,
 	.close = stream_close,
 	.unsent = stream_unsent,
+	.outstanding = stream_outstanding,
 };
 
 struct stream *stream_reserve(struct loop *loop, int family)
