@@ -282,13 +282,20 @@ class Peer:
         return stream
 
     def upload(self, stream, body, end=True, size=16384, pad=None):
-        """DATA within both windows, however many frames that takes."""
+        """DATA within both windows, however many frames that takes; ends early where there is no room any
+        more because the server has ended the stream."""
+
+        def room(need):
+            return self.windows[0] >= need and self.windows[stream] >= need
+
         extra = 0 if pad is None else pad + 1
         at = 0
         while True:
             part = body[at : at + size]
             need = len(part) + extra
-            self.until(lambda: self.windows[0] >= need and self.windows[stream] >= need, "room in the windows")
+            self.until(lambda: room(need) or self.ended(stream), "room in the windows")
+            if not room(need):
+                return
             at += len(part)
             last = at >= len(body)
             self.windows[0] -= need

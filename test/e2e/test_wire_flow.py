@@ -1,5 +1,4 @@
 """gRPC's wire contract, the server's side of it: flow control, PING, many streams, and drain."""
-import contextlib
 import signal
 import struct
 import time
@@ -199,8 +198,7 @@ def test_the_budget_for_unfinished_messages_bounds_their_sum(made_with):
     streams = []
     for _ in range(6):
         stream = peer.open(body=struct.pack(">BI", 0, 300 * KIB), end=False)
-        with contextlib.suppress(AssertionError):
-            peer.upload(stream, bytes(250 * KIB), end=False)
+        peer.upload(stream, bytes(250 * KIB), end=False)
         streams.append(stream)
     peer.ping()
     refused = [s for s in streams if peer.ended(s)]
@@ -211,6 +209,24 @@ def test_the_budget_for_unfinished_messages_bounds_their_sum(made_with):
     assert peer.call("small").status == OK
     peer.close()
     wire.moved(ok=1, failed=6)
+
+
+@pytest.mark.limit(120)
+def test_replies_that_nobody_reads_are_within_the_budget_too(made_with):
+    """16 MiB of replies to a peer with a window of 0; the budget is 4 MiB."""
+    wire = made_with("--grpc.max-buffered-bytes=4MiB")
+    peer = wire.connect(initial={INITIAL_WINDOW_SIZE: 0}).settle()
+    for _ in range(16):
+        stream = peer.open(end=False)
+        peer.upload(stream, message(echo("x" * MIB)))
+    peer.ping()
+    assert wire.server.value("echod_grpc_buffered_bytes") <= 8 * MIB
+    assert RESOURCE_EXHAUSTED in [peer.answer(s).status for s in range(1, 33, 2) if peer.ended(s)]
+    with wire.connect() as other:
+        assert other.call("small").messages == [echo("small")]
+    peer.close()
+    wire.moved(ok=1, failed=16)
+    assert wire.server.value("echod_grpc_buffered_bytes") == 0
 
 
 # --- PING ---

@@ -489,7 +489,7 @@ def test_a_reset_in_the_midst_of_a_message_gives_its_memory_back(slow):
     peer = slow.connect().settle()
     stream = peer.open(body=struct.pack(">BI", 0, MIB), end=False)
     peer.upload(stream, bytes(60000), end=False)
-    slow.server.wait_value(60000, "echod_grpc_buffered_bytes")
+    daemon.until(lambda: slow.server.value("echod_grpc_buffered_bytes") >= 60000, "the bytes held")
     peer.send(rst_stream(stream))
     slow.server.wait_value(0, "echod_grpc_buffered_bytes")
     slow.moved(failed=1)
