@@ -9,7 +9,7 @@
 /* A first allocation is at least this large: most buffers stay this small. */
 #define SMALLEST 64
 
-void buffer_free(struct buffer *buffer)
+void buffer_release(struct buffer *buffer)
 {
 	free(buffer->memory);
 	*buffer = (struct buffer)BUFFER_INIT;

@@ -40,7 +40,13 @@ static inline struct bytes buffer_bytes(const struct buffer *buffer)
 }
 
 /* Frees the memory; the buffer is empty and usable again. */
-void buffer_free(struct buffer *buffer);
+void buffer_release(struct buffer *buffer);
+static inline void buffer_free(struct buffer *buffer)
+{
+	if (buffer->memory) {
+		buffer_release(buffer);
+	}
+}
 
 /* Forgets the content, keeps the memory. */
 static inline void buffer_clear(struct buffer *buffer)

@@ -1,5 +1,7 @@
 #include "grpc/deframer.h"
 
+#include <stdbool.h>
+
 static void take(struct bytes *input, size_t n)
 {
 	input->data += n;
@@ -24,6 +26,23 @@ static enum deframer_result take_prefix(struct deframer *deframer, struct bytes 
 	return deframer->length > max ? DEFRAMER_LENGTH : DEFRAMER_MESSAGE;
 }
 
+/* The frequent case: all of a message is there. False: it is not, or it is a bad one. */
+static bool take_whole(struct bytes *input, size_t max, struct bytes *ret_message)
+{
+	uint32_t length;
+
+	if (input->len < GRPC_PREFIX_BYTES || input->data[0] != 0) {
+		return false;
+	}
+	length = grpc_prefix_length(input->data);
+	if (length > max || length > input->len - GRPC_PREFIX_BYTES) {
+		return false;
+	}
+	*ret_message = (struct bytes){ input->data + GRPC_PREFIX_BYTES, length };
+	take(input, GRPC_PREFIX_BYTES + (size_t)length);
+	return true;
+}
+
 enum deframer_result deframer_next(struct deframer *deframer, struct bytes *input, size_t max,
 				   struct bytes *ret_message)
 {
@@ -36,6 +55,9 @@ enum deframer_result deframer_next(struct deframer *deframer, struct bytes *inpu
 		if (input->len == 0) {
 			return DEFRAMER_MORE;
 		}
+		if (deframer->prefix_len == 0 && take_whole(input, max, ret_message)) {
+			return DEFRAMER_MESSAGE;
+		}
 		result = take_prefix(deframer, input, max);
 		if (result != DEFRAMER_MESSAGE) {
 			return result;
@@ -43,6 +65,7 @@ enum deframer_result deframer_next(struct deframer *deframer, struct bytes *inpu
 	}
 	missing = deframer->length - buffer_len(&deframer->gathered);
 	if (missing == deframer->length && input->len >= missing) {
+		/* the prefix came before, the message lies whole */
 		*ret_message = (struct bytes){ input->data, missing };
 		take(input, missing);
 		deframer->prefix_len = 0;

@@ -72,37 +72,23 @@ void grpc_server_release_call(struct grpc_call *call)
 
 void grpc_server_find_method(struct grpc_call *call, struct str path)
 {
-	struct grpc_server *server = call->server;
-	const char *slash = memrchr(path.data, '/', path.len);
-	struct str service, method;
+	const struct grpc_server *server = call->server;
 
 	call->each.head.path_seen = true;
-	if (path.len == 0 || path.data[0] != '/' || slash == path.data) {
-		call->each.head.path_malformed = true;
-		return;
-	}
-	service = (struct str){ path.data + 1, (size_t)(slash - path.data) - 1 };
-	method = (struct str){ slash + 1, path.len - service.len - 2 };
-	for (size_t i = 0; i < server->n_services; i++) {
-		const struct registered *entry = &server->services[i];
+	for (size_t i = 0; i < server->n_methods; i++) {
+		const struct registered *entry = &server->methods[i];
 
-		if (!str_equal(entry->name, service)) {
-			continue;
-		}
-		for (size_t j = 0; j < entry->service->n_methods; j++) {
-			const struct grpc_method *candidate = &entry->service->methods[j];
-
-			if (strlen(candidate->name) == method.len &&
-			    memcmp(candidate->name, method.data, method.len) == 0) {
-				call->each.method = candidate;
-				call->each.service = entry->service;
-				call->each.events = candidate->events;
-				call->each.context = entry->context;
-				call->each.meters = entry->meters ? &entry->meters[j] : NULL;
-				return;
-			}
+		if (str_equal(path, entry->path)) {
+			call->each.method = entry->method;
+			call->each.service = entry->service;
+			call->each.events = entry->method->events;
+			call->each.context = entry->context;
+			call->each.meters = entry->meters;
+			return;
 		}
 	}
+	call->each.head.path_malformed =
+		path.len == 0 || path.data[0] != '/' || !memchr(path.data + 1, '/', path.len - 1);
 }
 
 /* Connections and the server */
@@ -157,27 +143,47 @@ void grpc_server_free(struct grpc_server *server)
 		free(call);
 	}
 	pool_deinit(&server->pool);
-	free(server->services);
+	for (size_t i = 0; i < server->n_methods; i++) {
+		free((void *)(uintptr_t)server->methods[i].path.data);
+	}
+	free(server->methods);
 	free(server);
+}
+
+static int add_method(struct grpc_server *server, const struct grpc_service *service,
+		      const struct grpc_method *method, void *context,
+		      const struct grpc_method_meters *meters)
+{
+	size_t n = server->n_methods;
+	struct registered *grown = realloc(server->methods, (n + 1) * sizeof(*grown));
+	char *path;
+	int len;
+
+	if (!grown) {
+		return -ENOMEM;
+	}
+	server->methods = grown;
+	len = asprintf(&path, "/%s/%s", service->name, method->name);
+	if (len < 0) {
+		return -ENOMEM;
+	}
+	grown[n] = (struct registered){ { path, (size_t)len }, service, method, context, meters };
+	server->n_methods++;
+	server->state_size = MAX(server->state_size, method->state_size);
+	return 0;
 }
 
 int grpc_server_add(struct grpc_server *server, const struct grpc_service *service, void *context,
 		    const struct grpc_method_meters *meters)
 {
-	size_t n = server->n_services;
-	struct registered *grown = realloc(server->services, (n + 1) * sizeof(*grown));
+	int rv = 0;
 
 	assert(server->n_connections == 0); /* calls are sized for the methods known by then */
-	if (!grown) {
-		return -ENOMEM;
+	for (size_t i = 0; i < service->n_methods && rv == 0; i++) {
+		rv = add_method(server, service, &service->methods[i], context,
+				meters ? &meters[i] : NULL);
 	}
-	server->services = grown;
-	grown[n] = (struct registered){ service, str_from(service->name), context, meters };
-	server->n_services++;
-	for (size_t i = 0; i < service->n_methods; i++) {
-		server->state_size = MAX(server->state_size, service->methods[i].state_size);
-	}
-	return 0;
+	return rv;
 }
 
 struct engine *grpc_server_accept(struct grpc_server *server, const struct grpc_peer *peer)

@@ -234,11 +234,16 @@ static struct str status_text(int status)
 /* The status, as trailers or in one block with the headers. */
 static int send_status(struct grpc_call *call)
 {
+	static const struct http2_field ok = { STR_INIT("grpc-status"), STR_INIT("0"), true };
 	struct grpc_fields fields;
 	struct buffer text = BUFFER_INIT;
 	size_t n_needed;
-	int rv = grpc_fields_init(&fields, call);
+	int rv;
 
+	if (call->each.status == GRPC_OK && call->each.headers_sent && call->each.sending.n == 0) {
+		return http2_stream_finish_constant(&call->stream, &ok, 1);
+	}
+	rv = grpc_fields_init(&fields, call);
 	if (rv < 0) {
 		return rv;
 	}

@@ -6,18 +6,20 @@
 #include "grpc/connection_p.h"
 #include "grpc/server.h"
 
+/* A method that is served. */
 struct registered {
+	struct str path; /* "/muzz.Service/Echo": what :path must equal; owned */
 	const struct grpc_service *service;
-	struct str name;
+	const struct grpc_method *method;
 	void *context;
-	const struct grpc_method_meters *meters; /* one for each method, or NULL */
+	const struct grpc_method_meters *meters; /* may be NULL */
 };
 
 struct grpc_server {
 	struct grpc_server_options options;
 	struct str connection_id_name;
-	struct registered *services;
-	size_t n_services;
+	struct registered *methods;
+	size_t n_methods;
 	size_t state_size; /* the largest of all methods */
 	struct list free_calls;
 	size_t n_free, n_calls, n_connections;

@@ -143,8 +143,8 @@ struct http2_stream {
 	bool local_ended;    /* our END_STREAM was produced */
 	bool too_large;      /* fields of the block in progress were left out */
 	size_t header_bytes; /* RFC 9113 10.5.1: name + value + 32 each, of the current block */
-	/* Sent after `out`. One block of memory for what had to be copied. */
-	struct http2_field own_trailers[2], *trailers;
+	/* Sent after `out`; copied into one block of memory unless they are constant. */
+	const struct http2_field *trailers;
 	size_t n_trailers;
 	void *trailers_memory;
 };
@@ -233,6 +233,9 @@ static inline struct buffer *http2_stream_out(struct http2_stream *stream)
 int http2_stream_wrote(struct http2_stream *stream);
 /* Ends our side after what is queued, with trailers (copied; n may be 0). 0 or -ENOMEM. */
 int http2_stream_finish(struct http2_stream *stream, const struct http2_field *trailers, size_t n);
+/* The same where the array itself outlives the session, and every field is borrowed. */
+int http2_stream_finish_constant(struct http2_stream *stream, const struct http2_field *trailers,
+				 size_t n);
 /* RST_STREAM; what is queued is dropped; `closed` follows. */
 void http2_stream_reset(struct http2_stream *stream, enum http2_error code);
 /* Credit for `n` bytes of data. */

@@ -43,8 +43,10 @@ void http2_stream_attach(struct http2_session *session, struct http2_stream *str
 
 static void forget_trailers(struct http2_stream *stream)
 {
-	free(stream->trailers_memory);
-	stream->trailers_memory = NULL;
+	if (stream->trailers_memory) {
+		free(stream->trailers_memory);
+		stream->trailers_memory = NULL;
+	}
 	stream->trailers = NULL;
 	stream->n_trailers = 0;
 }
@@ -179,40 +181,36 @@ int http2_stream_wrote(struct http2_stream *stream)
 	return stream->above_high_water;
 }
 
-/* Keeps the trailers until they are submitted: borrowed text as it is, the rest in one block. */
+/* Keeps the trailers until they are submitted, fields and text in one block. */
 static int keep_trailers(struct http2_stream *stream, const struct http2_field *fields, size_t n)
 {
-	bool inside = n <= ARRAY_SIZE(stream->own_trailers);
-	size_t size = inside ? 0 : n * sizeof(*fields);
-	char *text = NULL;
+	size_t size = n * sizeof(*fields);
+	struct http2_field *kept;
+	char *text;
 
 	for (size_t i = 0; i < n; i++) {
 		size += fields[i].borrow ? 0 : fields[i].name.len + fields[i].value.len;
 	}
-	if (size > 0) {
-		stream->trailers_memory = malloc(size);
-		if (!stream->trailers_memory) {
-			return -ENOMEM;
-		}
-		text = (char *)stream->trailers_memory + (inside ? 0 : n * sizeof(*fields));
+	kept = malloc(size);
+	if (!kept) {
+		return -ENOMEM;
 	}
-	stream->trailers = inside ? stream->own_trailers : stream->trailers_memory;
-	stream->n_trailers = n;
+	text = (char *)(kept + n);
 	for (size_t i = 0; i < n; i++) {
-		struct http2_field *field = &stream->trailers[i];
-
-		*field = fields[i];
-		if (!fields[i].borrow) {
-			field->name.data = memcpy(text, fields[i].name.data, fields[i].name.len);
-			text += field->name.len;
-			field->value.data = text;
-			if (field->value.len > 0) {
-				memcpy(text, fields[i].value.data, field->value.len);
-				text += field->value.len;
-			}
-			/* nghttp2 copies them: they die with the stream, its frame may not. */
+		kept[i] = fields[i];
+		if (fields[i].borrow) {
+			continue;
+		}
+		kept[i].name.data = text;
+		text = mempcpy(text, fields[i].name.data, fields[i].name.len);
+		kept[i].value.data = text;
+		if (fields[i].value.len > 0) {
+			text = mempcpy(text, fields[i].value.data, fields[i].value.len);
 		}
 	}
+	stream->trailers_memory = kept;
+	stream->trailers = kept;
+	stream->n_trailers = n;
 	return 0;
 }
 
@@ -224,6 +222,19 @@ int http2_stream_finish(struct http2_stream *stream, const struct http2_field *t
 	if (n > 0 && keep_trailers(stream, trailers, n) < 0) {
 		return -ENOMEM;
 	}
+	stream->finishing = true;
+	resume(stream);
+	return 0;
+}
+
+int http2_stream_finish_constant(struct http2_stream *stream, const struct http2_field *trailers,
+				 size_t n)
+{
+	if (!http2_stream_open(stream) || stream->finishing) {
+		return -ECANCELED;
+	}
+	stream->trailers = trailers;
+	stream->n_trailers = n;
 	stream->finishing = true;
 	resume(stream);
 	return 0;
