@@ -254,6 +254,9 @@ void loop_run(struct loop *loop)
 {
 	loop->ran_cpu_ns = cpu_now();
 	loop->ran_at_ns = timers_now(&loop->timers);
+	if (timer_active(&loop->lag)) { /* what came before was not the loop's doing */
+		timer_start(&loop->timers, &loop->lag, LAG_PERIOD_NS);
+	}
 	do {
 		update_reference(loop);
 		uv_run(&loop->uv, UV_RUN_DEFAULT);

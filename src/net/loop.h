@@ -6,6 +6,9 @@
  * Before the loop sleeps (a uv_prepare_t) it walks the dirty list until that is
  * empty, in bounded rounds, then a zero time-out poll; then arms one timer for
  * the earliest of `timers`.
+ *
+ * A program with a loop ignores SIGPIPE: libuv writes to sockets whose peer may
+ * be gone.
  */
 #pragma once
 

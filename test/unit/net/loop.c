@@ -406,6 +406,26 @@ static void lag_is_measured_and_keeps_nothing_alive(void **state)
 	assert_true(seen.sum > 0.15 && seen.sum < 2);
 }
 
+/* From the start of the program to that of the loop there may be much to do. */
+static void what_came_before_the_loop_ran_is_not_its_lag(void **state)
+{
+	struct loop *loop = *state;
+	struct histogram lag;
+	struct histogram_snapshot seen;
+	struct loop_meters meters = { .lag = &lag };
+	struct alarm alarm;
+
+	histogram_init(&lag, &histogram_default_bounds);
+	loop_set_meters(loop, &meters);
+	usleep(400 * 1000);
+	alarm_init(&alarm, loop);
+	timer_start(loop_timers(loop), &alarm.timer, 130 * NS_PER_MS);
+	loop_run(loop);
+	histogram_read(&lag, &seen);
+	assert_int_equal(seen.cumulative[lag.bounds->n], 1);
+	assert_true(seen.sum < 0.25); /* not the 300 ms */
+}
+
 static void burn(int64_t ns)
 {
 	struct timespec cpu;
@@ -481,6 +501,7 @@ int main(void)
 		TEST(an_empty_loop_returns_at_once),
 		TEST(loop_free_aborts_where_a_handle_is_left),
 		TEST(lag_is_measured_and_keeps_nothing_alive),
+		TEST(what_came_before_the_loop_ran_is_not_its_lag),
 		TEST(idle_time_is_what_was_waited_not_what_was_worked),
 		TEST(errors_have_texts),
 	};
