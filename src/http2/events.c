@@ -275,20 +275,34 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 	return 0;
 }
 
+/*
+ * A header block that nghttp2 drops: the connection takes no new streams, or the
+ * block is larger than what nghttp2 sends (64 KiB), which no second attempt
+ * changes. nghttp2 closes the stream of a request itself, and forgets a response.
+ */
 static int on_frame_not_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, int code,
 			     void *user)
 {
 	struct http2_session *session = user;
+	struct http2_stream *stream;
 
-	(void)nghttp2;
-	(void)code;
-	if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-		struct http2_stream *stream = find(session, frame->hd.stream_id);
-
-		if (stream) {
-			stream->unsent = true;
-			stream->origin = HTTP2_CLOSED_GOAWAY;
-		}
+	if (frame->hd.type != NGHTTP2_HEADERS) {
+		return 0;
+	}
+	stream = find(session, frame->hd.stream_id);
+	if (!stream) {
+		return 0;
+	}
+	if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+		http2_stream_reset(stream, HTTP2_INTERNAL_ERROR);
+	} else if (code == NGHTTP2_ERR_START_STREAM_NOT_ALLOWED ||
+		   code == NGHTTP2_ERR_SESSION_CLOSING) {
+		stream->unsent = true;
+		stream->origin = HTTP2_CLOSED_GOAWAY;
+	} else {
+		(void)nghttp2_session_set_stream_user_data(nghttp2, stream->id, NULL);
+		stream->origin = HTTP2_CLOSED_HERE;
+		http2_stream_detach(stream, HTTP2_INTERNAL_ERROR);
 	}
 	return 0;
 }

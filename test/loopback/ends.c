@@ -1,0 +1,98 @@
+/* Calls that one end, or the library beneath, would leave open for ever: something ends each of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "harness.h"
+#include "service/echo.h"
+
+/* More than nghttp2 sends as one header block. */
+#define UNSENDABLE_BYTES ((size_t)100 * 1024)
+
+static char *text_of(size_t n)
+{
+	char *text = malloc(n + 1);
+
+	memset(text, 'x', n);
+	text[n] = '\0';
+	return text;
+}
+
+static void metadata_that_is_too_large_to_send_fails_the_call(void **state)
+{
+	struct echo_service plain = { 0 };
+	char *text = text_of(UNSENDABLE_BYTES);
+	struct metadata_entry large = { STR_INIT("large"), { text, UNSENDABLE_BYTES }, NULL };
+	struct pair pair;
+	struct record record;
+
+	(void)state;
+	pair_init(&pair, NULL);
+	pair_add(&pair, &echo_service, &plain, NULL);
+	pair_call(&pair, &record, STR("x"), &(struct grpc_call_options){ .metadata = &large });
+	pair_run(&pair); /* a call that is sent anew again and again does not get out of this */
+	assert_int_equal(record.closed, 1);
+	assert_int_equal(record.status, GRPC_INTERNAL);
+	assert_int_equal(record.origin, GRPC_FROM_HERE);
+	/* the connection is none the worse */
+	pair_call(&pair, &record, STR("x"), NULL);
+	pair_run(&pair);
+	assert_int_equal(record.status, GRPC_OK);
+	assert_int_equal(pair.connects, 1);
+	free(text);
+	pair_deinit(&pair);
+}
+
+/* A handler whose status text, or trailers behind a reply, are too large to send. */
+
+static bool reply_first;
+
+static void answer_too_much(struct grpc_call *call, const void *message)
+{
+	char *text = text_of(UNSENDABLE_BYTES);
+
+	if (reply_first) {
+		grpc_call_send(call, message);
+	}
+	grpc_call_finish(call, GRPC_NOT_FOUND, text);
+	free(text);
+}
+
+static void an_answer_that_is_too_large_to_send_resets_its_stream(void **state)
+{
+	static const struct grpc_call_events events = { .message = answer_too_much };
+	struct grpc_method method = echo_service.methods[0];
+	struct grpc_service service = { "muzz.Service", &method, 1 };
+	struct grpc_server_limits limits = grpc_server_default_limits;
+
+	(void)state;
+	limits.http2.max_header_list_bytes = 2 * UNSENDABLE_BYTES; /* the client would take it */
+	method.events = &events;
+	method.response = method.request; /* it sends back what it got */
+	for (int first = 0; first < 2; first++) {
+		struct pair pair;
+		struct record record;
+
+		reply_first = first;
+		pair_init(&pair, &(struct pair_options){ .limits = &limits });
+		pair_add(&pair, &service, NULL, NULL);
+		pair_call(&pair, &record, STR("x"), NULL);
+		pair_run(&pair);
+		assert_int_equal(record.closed, 1);
+		assert_int_equal(record.status, GRPC_INTERNAL);
+		assert_int_equal(grpc_server_calls(pair.server), 0);
+		pair_deinit(&pair);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(metadata_that_is_too_large_to_send_fails_the_call),
+		cmocka_unit_test(an_answer_that_is_too_large_to_send_resets_its_stream),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
