@@ -31,9 +31,18 @@ static void count(struct counter *counter)
 void grpc_server_call_on_deadline(struct timer *timer)
 {
 	struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
+	struct http2_stream *stream = &call->stream;
 
-	call->each.settled = true;
+	if (stream->local_ended || !http2_stream_open(stream)) {
+		return; /* the answer is out, or nobody waits for it any more */
+	}
 	count(call->server->options.meters->deadlines_exceeded);
+	if (call->each.finished || buffer_len(http2_stream_out(stream)) > 0) {
+		/* the peer's window holds the answer back, and would hold trailers behind it */
+		grpc_call_cancel(call, GRPC_DEADLINE_EXCEEDED);
+		return;
+	}
+	call->each.settled = true;
 	grpc_call_finish(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
 }
 
@@ -304,7 +313,6 @@ void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const cha
 	if (message) {
 		call->each.status_message = arena_str(&call->arena, str_from(message));
 	}
-	timer_stop(call->timers, &call->deadline);
 	deframer_free(&call->deframer);
 	if (send_status(call) < 0) {
 		/* no memory even for this: the peer hears it from HTTP/2 */

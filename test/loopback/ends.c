@@ -87,11 +87,42 @@ static void an_answer_that_is_too_large_to_send_resets_its_stream(void **state)
 	}
 }
 
+static void a_deadline_also_ends_a_call_whose_reply_is_held_back(void **state)
+{
+	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, 10 * NS_PER_MS, 0 } };
+	struct grpc_server_limits limits = grpc_server_default_limits;
+	char *text = text_of(1000);
+	struct counter late = { 0 };
+	struct pair pair;
+	struct record record;
+
+	(void)state;
+	limits.http2.stream_window = 100;
+	pair_init(&pair, &(struct pair_options){ .limits = &limits });
+	pair.server_meters.deadlines_exceeded = &late;
+	pair_add(&pair, &echo_service, &slow, NULL);
+	pair_call(&pair, &record, (struct str){ text, 1000 },
+		  &(struct grpc_call_options){ .timeout_ns = 50 * NS_PER_MS });
+	pair_run(&pair);
+	/* from here the client gives no credit, and its own RST_STREAM does not arrive */
+	pair.client_end.stuck = pair.server_end.stuck = true;
+	pair_advance(&pair, 10 * NS_PER_MS);
+	assert_int_equal(grpc_server_calls(pair.server), 1);
+	pair_advance(&pair, 50 * NS_PER_MS);
+	assert_int_equal(grpc_server_calls(pair.server), 0);
+	assert_int_equal(counter_read(&late), 1);
+	assert_int_equal(record.status, GRPC_DEADLINE_EXCEEDED);
+	pair.client_end.stuck = pair.server_end.stuck = false;
+	free(text);
+	pair_deinit(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(metadata_that_is_too_large_to_send_fails_the_call),
 		cmocka_unit_test(an_answer_that_is_too_large_to_send_resets_its_stream),
+		cmocka_unit_test(a_deadline_also_ends_a_call_whose_reply_is_held_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
