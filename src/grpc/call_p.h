@@ -14,6 +14,13 @@
 /* Beyond the largest message, what unpacking it may take: see message.h. */
 #define GRPC_UNPACK_OVERHEAD (4 * MIB)
 
+/*
+ * What a call's metadata may take, as a multiple of the header list limit. A
+ * field, which counts at least 33 bytes there, takes 80 here; but a comma in a
+ * "-bin" value counts one byte and makes a value of its own.
+ */
+#define GRPC_METADATA_GROWTH 4
+
 struct grpc_server;
 struct grpc_connection;
 struct grpc_channel;

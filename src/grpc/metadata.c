@@ -99,25 +99,24 @@ int metadata_add(struct metadata *metadata, struct arena *arena, struct str name
 	return 0;
 }
 
+/* `name` is in the arena already. */
 static int add_base64(struct metadata *metadata, struct arena *arena, struct str name,
 		      struct str text)
 {
-	struct metadata_entry *entry = arena_alloc(arena, sizeof(*entry));
-	char *raw = arena_alloc(arena, text.len + 1);
+	struct metadata_entry *entry = arena_alloc(arena, sizeof(*entry) + text.len + 1);
+	char *raw;
 	ssize_t n;
 
-	if (!entry || !raw) {
+	if (!entry) {
 		return -ENOMEM;
 	}
+	raw = (char *)(entry + 1);
 	n = grpc_base64_read(text, (uint8_t *)raw);
 	if (n < 0) {
 		return (int)n;
 	}
 	raw[n] = '\0';
-	entry->name = arena_str(arena, name);
-	if (!entry->name.data) {
-		return -ENOMEM;
-	}
+	entry->name = name;
 	entry->value = (struct str){ raw, (size_t)n };
 	append(metadata, entry);
 	return 0;
@@ -154,6 +153,10 @@ int metadata_receive(struct metadata *metadata, struct arena *arena, struct str 
 	value = without_padding(value);
 	if (!metadata_is_binary(name)) {
 		return metadata_add(metadata, arena, name, value);
+	}
+	name = arena_str(arena, name);
+	if (!name.data) {
+		return -ENOMEM;
 	}
 	for (;;) {
 		const char *comma = value.len > 0 ? memchr(value.data, ',', value.len) : NULL;

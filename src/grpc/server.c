@@ -49,7 +49,7 @@ static struct http2_stream *stream_opened(void *user)
 	call->connection = connection;
 	http2_stream_init(&call->stream, &grpc_server_stream_events);
 	grpc_call_begin(call, server->options.timers, http2_session_now(connection->session),
-			server->options.limits->max_message_bytes + GRPC_UNPACK_OVERHEAD);
+			GRPC_METADATA_GROWTH * server->options.limits->http2.max_header_list_bytes);
 	return &call->stream;
 }
 

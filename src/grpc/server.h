@@ -19,7 +19,7 @@ struct grpc_server;
 struct grpc_server_limits {
 	struct http2_limits http2;
 	size_t max_message_bytes; /* one received message; 4 MiB */
-	/* messages of all calls, in and out; beyond it RESOURCE_EXHAUSTED; 256 MiB */
+	/* messages and metadata of all calls, in and out; beyond it RESOURCE_EXHAUSTED; 256 MiB */
 	size_t max_buffered_bytes;
 	size_t max_free_calls; /* kept for reuse; 1024 */
 };

@@ -61,7 +61,7 @@ static void set_charge(struct grpc_call *call, size_t bytes)
 }
 
 /*
- * What a call holds of the process-wide budget: a message that is being
+ * What a call holds of the process-wide budget: metadata, a message that is being
  * gathered, one that was unpacked and is valid until the call closes, and a
  * response that the peer's window holds back. Small ones are left out: the
  * limits on connections and streams bound them.
@@ -76,6 +76,19 @@ static void charge(struct grpc_call *call, size_t response)
 	bytes += call->arena.used > GRPC_CALL_INLINE_BYTES ? call->arena.used : 0;
 	bytes += response > GRPC_CALL_INLINE_BYTES ? response : 0;
 	set_charge(call, bytes);
+}
+
+/* Charges what came in. False: it was too much, and the call is finished. */
+static bool within_budget(struct grpc_call *call)
+{
+	charge(call, 0);
+	if (call->each.charged > 0 &&
+	    call->server->buffered > limits_of(call)->max_buffered_bytes) {
+		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
+				 "the server holds as many bytes of messages as it may");
+		return false;
+	}
+	return true;
 }
 
 /* Request headers */
@@ -399,7 +412,7 @@ static const char *headers_fault(const struct grpc_head *head, enum grpc_status 
 		return "malformed base64 in binary metadata";
 	}
 	*ret_status = GRPC_RESOURCE_EXHAUSTED;
-	return head->no_memory ? "out of memory for the metadata" : NULL;
+	return head->no_memory ? "metadata takes too much memory" : NULL;
 }
 
 static void on_headers_done(struct http2_stream *stream, enum http2_block kind, bool end_stream,
@@ -411,7 +424,12 @@ static void on_headers_done(struct http2_stream *stream, enum http2_block kind, 
 	const char *why;
 
 	(void)end_stream;
-	if (kind != HTTP2_REQUEST || !resolve(call, too_large)) {
+	if (kind != HTTP2_REQUEST) {
+		return;
+	}
+	/* so far for the metadata; from here for the message */
+	call->arena.cap += limits_of(call)->max_message_bytes + GRPC_UNPACK_OVERHEAD;
+	if (!resolve(call, too_large)) {
 		return;
 	}
 	call->each.exists = true;
@@ -423,6 +441,9 @@ static void on_headers_done(struct http2_stream *stream, enum http2_block kind, 
 	why = headers_fault(head, &status);
 	if (why) {
 		grpc_call_finish(call, status, why);
+		return;
+	}
+	if (!within_budget(call)) {
 		return;
 	}
 	if (head->has_timeout) {
@@ -460,10 +481,7 @@ static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t n)
 		grpc_call_finish(call, status, why);
 		return;
 	}
-	charge(call, 0);
-	if (call->each.charged > 0 && call->server->buffered > limits->max_buffered_bytes) {
-		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
-				 "the server holds as many bytes of messages as it may");
+	if (!within_budget(call)) {
 		return;
 	}
 	if (call->each.n_messages > 1) {

@@ -421,6 +421,15 @@ def test_binary_metadata_comes_padded_or_not_and_joined_by_commas(wire, value):
     wire.moved(ok=1)
 
 
+def test_binary_metadata_in_thousands_of_values_is_refused(wire):
+    """A comma makes a value of its own, and costs one byte; what a call may hold is bounded all the same."""
+    peer = wire.connect()
+    assert peer.call("x", ("x-bin", "," * 1000)).status == OK
+    response = peer.call("x", ("x-bin", "," * 12000))
+    assert response.status == RESOURCE_EXHAUSTED and response.trailers_only
+    wire.moved(ok=1, failed=1)
+
+
 @pytest.mark.parametrize("value", ["ab-_", "a_aa", "A", "AAAAA", "AA==,A", "A A="])
 def test_binary_metadata_in_another_alphabet_is_internal(wire, value):
     response = wire.connect().call("x", ("x-bin", value))

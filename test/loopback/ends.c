@@ -117,12 +117,45 @@ static void a_deadline_also_ends_a_call_whose_reply_is_held_back(void **state)
 	pair_deinit(&pair);
 }
 
+/* Only its headers come; its message never does. */
+static void metadata_of_waiting_calls_is_within_the_budget(void **state)
+{
+	enum { CALLS = 20, BYTES = 8 * 1024 };
+	static const struct grpc_call_events no_events = { 0 };
+	struct echo_service plain = { 0 };
+	struct grpc_server_limits limits = grpc_server_default_limits;
+	char *text = text_of(BYTES);
+	struct metadata_entry large = { STR_INIT("large"), { text, BYTES }, NULL };
+	struct gauge buffered = { 0 };
+	struct pair pair;
+
+	(void)state;
+	limits.max_buffered_bytes = (size_t)10 * BYTES;
+	pair_init(&pair, &(struct pair_options){ .limits = &limits });
+	pair.server_meters.buffered_bytes = &buffered;
+	pair_add(&pair, &echo_service, &plain, NULL);
+	for (int i = 0; i < CALLS; i++) {
+		assert_non_null(grpc_channel_call(
+			pair.channel, &echo_service, &echo_service.methods[0], &no_events,
+			&(struct grpc_call_options){ .metadata = &large }, NULL));
+		pair_run(&pair);
+	}
+	assert_true(gauge_read(&buffered) > 5 * BYTES);
+	assert_true(gauge_read(&buffered) <= (int64_t)limits.max_buffered_bytes);
+	assert_true(grpc_server_calls(pair.server) < 10);
+	pair_disconnect(&pair);
+	assert_int_equal(gauge_read(&buffered), 0);
+	free(text);
+	pair_deinit(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(metadata_that_is_too_large_to_send_fails_the_call),
 		cmocka_unit_test(an_answer_that_is_too_large_to_send_resets_its_stream),
 		cmocka_unit_test(a_deadline_also_ends_a_call_whose_reply_is_held_back),
+		cmocka_unit_test(metadata_of_waiting_calls_is_within_the_budget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
