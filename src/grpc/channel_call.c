@@ -229,18 +229,22 @@ static void on_header(struct http2_stream *stream, struct str name, struct str v
 	}
 }
 
-static void fail_http(struct grpc_call *call)
+static bool is_grpc(const struct grpc_head *head)
+{
+	return head->content == GRPC_CONTENT_PLAIN || head->content == GRPC_CONTENT_PROTO;
+}
+
+/* What is wrong with an answer in plain HTTP, or in none that is known. */
+static struct str http_fault(struct grpc_call *call)
 {
 	const struct grpc_head *head = &call->each.head;
 	char why[96];
 
-	if (head->http_status != 200) {
-		snprintf(why, sizeof(why), "the server answered with HTTP status %d",
-			 head->http_status);
-	} else {
-		snprintf(why, sizeof(why), "the server's answer is not gRPC (content-type)");
+	if (head->http_status == 200) {
+		return STR("the server's answer is not gRPC (content-type)");
 	}
-	fail(call, grpc_status_from_http(head->http_status), str_from(why));
+	snprintf(why, sizeof(why), "the server answered with HTTP status %d", head->http_status);
+	return arena_str(&call->arena, str_from(why));
 }
 
 /*
@@ -250,7 +254,6 @@ static void fail_http(struct grpc_call *call)
 static void on_response(struct grpc_call *call, bool end_stream)
 {
 	struct grpc_head *head = &call->each.head;
-	bool grpc = head->content == GRPC_CONTENT_PLAIN || head->content == GRPC_CONTENT_PROTO;
 
 	call->each.response_seen = true;
 	if (end_stream) {
@@ -260,8 +263,8 @@ static void on_response(struct grpc_call *call, bool end_stream)
 		fail(call, GRPC_INTERNAL, STR("the response has an unknown codec"));
 		return;
 	}
-	if (head->http_status != 200 || !grpc) {
-		fail_http(call);
+	if (head->http_status != 200 || !is_grpc(head)) {
+		fail(call, grpc_status_from_http(head->http_status), http_fault(call));
 		return;
 	}
 	head->has_status = false;
@@ -316,26 +319,52 @@ static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t n)
 	}
 }
 
+/* A grpc-status that is none, with its number where it has one. */
+static struct str status_fault(struct grpc_call *call)
+{
+	const struct grpc_head *head = &call->each.head;
+	char why[160];
+
+	if (head->status < 0) {
+		return head->message.data ? head->message
+					  : STR("the server's grpc-status is not a number");
+	}
+	snprintf(why, sizeof(why), "unknown grpc-status %d%s%.*s", head->status,
+		 head->message.len > 0 ? ": " : "", (int)MIN(head->message.len, (size_t)100),
+		 head->message.len > 0 ? head->message.data : "");
+	return arena_str(&call->arena, str_from(why));
+}
+
+/* What an END_STREAM without grpc-status says. */
+static enum grpc_status status_missing(struct grpc_call *call, struct str *ret_why)
+{
+	const struct grpc_head *head = &call->each.head;
+
+	if (head->http_status != 200 || !is_grpc(head)) {
+		*ret_why = http_fault(call);
+		return grpc_status_from_http(head->http_status);
+	}
+	if (call->stream.block != HTTP2_TRAILERS) {
+		*ret_why = STR("the response ended without trailers");
+		return GRPC_INTERNAL;
+	}
+	*ret_why = STR("the response ended without a gRPC status");
+	return GRPC_UNKNOWN;
+}
+
 /* The status that the trailers carry, judged with what came before them. */
 static enum grpc_status final_status(struct grpc_call *call, struct str *ret_why)
 {
 	const struct grpc_head *head = &call->each.head;
 
-	*ret_why = head->message;
 	if (!head->has_status) {
-		if (head->http_status != 200) {
-			*ret_why = STR("the server answered without a gRPC status");
-			return grpc_status_from_http(head->http_status);
-		}
-		*ret_why = STR("the response ended without a gRPC status");
-		return GRPC_UNKNOWN;
+		return status_missing(call, ret_why);
 	}
 	if (head->status < 0 || head->status >= GRPC_STATUS_COUNT) {
-		if (!head->message.data) {
-			*ret_why = STR("the server's grpc-status is not one");
-		}
+		*ret_why = status_fault(call);
 		return GRPC_UNKNOWN;
 	}
+	*ret_why = head->message;
 	if (head->status != GRPC_OK) {
 		return (enum grpc_status)head->status;
 	}
@@ -361,21 +390,16 @@ static void on_ended(struct http2_stream *stream)
 	if (call->each.finished) {
 		return;
 	}
-	if (stream->block != HTTP2_TRAILERS && !call->each.head.has_status &&
-	    call->each.head.http_status == 200) {
-		status = GRPC_INTERNAL;
-		why = STR("the response ended without trailers");
-	} else {
-		status = final_status(call, &why);
-	}
+	status = final_status(call, &why);
 	call->each.finished = true;
 	call->each.status = status;
 	call->each.status_message = arena_str(&call->arena, why);
 	if (status == GRPC_OK && call->each.events->message) {
 		call->each.events->message(call, grpc_call_received_message(call));
 	}
-	if (http2_stream_open(stream) && !stream->local_ended && !stream->finishing) {
-		http2_stream_reset(stream, HTTP2_NO_ERROR); /* the server needs no more from us */
+	if (!stream->local_ended) {
+		/* the server needs no more from us, and may never give credit for it */
+		http2_stream_reset(stream, HTTP2_NO_ERROR);
 	}
 }
 
@@ -397,30 +421,48 @@ static bool send_anew(struct grpc_call *call)
 		return false;
 	}
 	each->retried = each->retried || !call->stream.unsent;
-	each->head = (struct grpc_head){ 0 };
-	each->received = each->trailers = (struct metadata){ 0 };
-	each->response_seen = false;
-	each->n_messages = 0;
-	each->message = NULL;
-	deframer_free(&call->deframer);
 	call->connection = NULL;
 	list_prepend(&call->channel->waiting, &call->node);
 	grpc_channel_kick(call->channel);
 	return true;
 }
 
+/* The server says so by closing the stream; one that has begun to answer cannot mean it. */
+static bool is_unprocessed(const struct grpc_call *call, uint32_t code)
+{
+	const struct http2_stream *stream = &call->stream;
+
+	return !call->each.response_seen &&
+	       (stream->origin == HTTP2_CLOSED_GOAWAY ||
+		(stream->origin == HTTP2_CLOSED_BY_PEER && code == HTTP2_REFUSED_STREAM));
+}
+
+/* By RST_STREAM, without a status. */
+static void settle_reset(struct grpc_call *call, bool by_peer, uint32_t code)
+{
+	char why[80];
+
+	if (by_peer && code == HTTP2_CANCEL && timer_active(&call->deadline) &&
+	    call->deadline.due_ns <= timers_now(call->timers)) {
+		/* the server watches the deadline, too, and was first to act on it */
+		grpc_channel_call_settle(call, GRPC_DEADLINE_EXCEEDED, STR("deadline exceeded"));
+		return;
+	}
+	snprintf(why, sizeof(why), "the stream was reset %s with %s",
+		 by_peer ? "by the server" : "here", http2_error_name(code));
+	grpc_channel_call_settle(call, grpc_status_from_http2(code), str_from(why));
+}
+
 static void on_closed(struct http2_stream *stream, uint32_t code)
 {
 	struct grpc_call *call = grpc_call_of(stream);
 	enum grpc_origin origin = GRPC_FROM_PEER;
-	char why[80];
 
 	if (call->each.finished) {
 		grpc_channel_call_close(call, call->each.settled ? GRPC_FROM_HERE : GRPC_FROM_PEER);
 		return;
 	}
-	if (stream->origin == HTTP2_CLOSED_GOAWAY ||
-	    (stream->origin == HTTP2_CLOSED_BY_PEER && code == HTTP2_REFUSED_STREAM)) {
+	if (is_unprocessed(call, code)) {
 		if (send_anew(call)) {
 			return;
 		}
@@ -433,10 +475,8 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
 	} else {
 		bool by_peer = stream->origin == HTTP2_CLOSED_BY_PEER;
 
-		snprintf(why, sizeof(why), "the stream was reset %s with %s",
-			 by_peer ? "by the server" : "here", http2_error_name(code));
 		origin = by_peer ? GRPC_FROM_PEER : GRPC_FROM_HERE;
-		grpc_channel_call_settle(call, grpc_status_from_http2(code), str_from(why));
+		settle_reset(call, by_peer, code);
 	}
 	grpc_channel_call_close(call, origin);
 }

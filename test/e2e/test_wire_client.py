@@ -1,0 +1,360 @@
+"""gRPC's wire contract, the client's side of it: a server by hand whose answers may break every rule."""
+import contextlib
+import re
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from frames import (
+    ACK, CANCEL, DATA, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR,
+    PREFACE, RST_STREAM, SETTINGS,
+    block, data, echo, frame, headers, message, rst_stream, settings, window_update,
+)
+
+HEAD = [(":status", "200"), ("content-type", "application/grpc")]
+OK = [("grpc-status", "0")]
+REPLY = message(echo("Hello, world!"))
+MOST = 2**31 - 1
+
+
+class Guest:
+    """One connection of the client's, seen from the server."""
+
+    def __init__(self, connection):
+        self.socket, self.octets = connection, b""
+        self.socket.settimeout(10)
+
+    def send(self, octets):
+        self.socket.sendall(octets)
+
+    def hello(self, values=None):
+        """Our SETTINGS, and the acknowledgement of its own."""
+        self.read(len(PREFACE))
+        self.send(settings(values or {}) + frame(SETTINGS, ACK))
+
+    def read(self, n):
+        while len(self.octets) < n:
+            more = self.socket.recv(65536)
+            if not more:
+                raise ConnectionError("the client is gone")
+            self.octets += more
+        taken, self.octets = self.octets[:n], self.octets[n:]
+        return taken
+
+    def frame(self):
+        """The next frame: kind, flags, stream, payload."""
+        head = self.read(9)
+        return head[3], head[4], struct.unpack(">I", head[5:])[0], self.read(int.from_bytes(head[:3], "big"))
+
+    def until(self, condition):
+        while True:
+            got = self.frame()
+            if condition(*got):
+                return got
+
+    def request(self, whole=True):
+        """The stream of the next request, when all of it is here, or only its headers."""
+        if whole:
+            return self.until(lambda kind, flags, *_: kind in (DATA, HEADERS) and flags & END_STREAM)[2]
+        return self.until(lambda kind, *_: kind == HEADERS)[2]
+
+    def goaway(self, last):
+        self.send(frame(GOAWAY, payload=struct.pack(">II", last, NO_ERROR)))
+
+
+class Host:
+    """Serves each connection by `serve(guest, n)`, n from 1, until the client has gone."""
+
+    def __init__(self, serve):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.connections, self.serve, self.threads = 0, serve, []
+        self.start(self.accept)
+
+    def start(self, target, *args):
+        self.threads.append(threading.Thread(target=target, args=args, daemon=True))
+        self.threads[-1].start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                self.connections += 1
+                self.start(self.one, connection, self.connections)
+
+    def one(self, connection, n):
+        with connection, contextlib.suppress(OSError):
+            guest = Guest(connection)
+            self.serve(guest, n)
+            while True:
+                guest.frame()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for thread in self.threads:
+            thread.join(15)
+
+    @property
+    def target(self):
+        return f"127.0.0.1:{self.listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def host():
+    """A factory of hosts that live as long as the test."""
+    hosts = []
+
+    def start(serve):
+        hosts.append(Host(serve))
+        return hosts[-1]
+
+    yield start
+    for each in hosts:
+        each.close()
+
+
+def outcome(done):
+    """The status that the client names; OK for the reply."""
+    if done.returncode == 0:
+        assert (done.stdout, done.stderr) == (b"Hello, world!\n", b"")
+        return "OK"
+    assert done.returncode == 1 and done.stdout == b"", done
+    return re.search(r"([A-Z_]+) \(\d+\)", done.stderr.decode()).group(1)
+
+
+def unary(head=HEAD, body=REPLY, trailers=OK):
+    """What answers a stream with one block, DATA, and another block; None leaves one out."""
+
+    def answer(stream):
+        out = b"" if head is None else headers(stream, block(head), body is None and trailers is None)
+        out += b"" if body is None else data(stream, body, trailers is None)
+        return out + (b"" if trailers is None else headers(stream, block(trailers), True))
+
+    return answer
+
+
+def only(fields):
+    return unary(fields, None, None)
+
+
+def early(code):
+    """1xx blocks before a good answer."""
+    return lambda stream: headers(stream, block([(":status", code), ("grpc-status", "7")])) * 2 + unary()(stream)
+
+
+ANSWERS = {
+    "plain": (unary(), "OK"),
+    "after 1xx": (early("103"), "OK"),
+    "1xx that ends the stream": (only([(":status", "100")]), "INTERNAL"),
+    "101": (early("101"), "INTERNAL"),
+    "HTTP 400": (only([(":status", "400")]), "INTERNAL"),
+    "HTTP 401": (only([(":status", "401")]), "UNAUTHENTICATED"),
+    "HTTP 403": (only([(":status", "403")]), "PERMISSION_DENIED"),
+    "HTTP 404 with a body": (unary([(":status", "404"), ("content-type", "text/html")], b"<p>", None), "UNIMPLEMENTED"),
+    "HTTP 418": (only([(":status", "418")]), "UNKNOWN"),
+    "HTTP 429": (only([(":status", "429")]), "UNAVAILABLE"),
+    "HTTP 431": (only([(":status", "431")]), "UNKNOWN"),
+    "HTTP 502": (only([(":status", "502")]), "UNAVAILABLE"),
+    "HTTP 503": (only([(":status", "503")]), "UNAVAILABLE"),
+    "HTTP 504": (only([(":status", "504")]), "UNAVAILABLE"),
+    "HTTP 800": (only([(":status", "800")]), "UNKNOWN"),
+    "HTTP 503 that knows gRPC": (only([(":status", "503"), *HEAD[1:], ("grpc-status", "5")]), "NOT_FOUND"),
+    "a page": (unary([(":status", "200"), ("content-type", "text/html")], b"<p>", None), "UNKNOWN"),
+    "a page without content": (only([(":status", "200"), ("content-type", "text/html")]), "UNKNOWN"),
+    "no content-type": (unary(HEAD[:1]), "UNKNOWN"),
+    "another codec": (unary([HEAD[0], ("content-type", "application/grpc+json")]), "INTERNAL"),
+    "status in words": (unary(trailers=[("grpc-status", "abc")]), "UNKNOWN"),
+    "status empty": (unary(trailers=[("grpc-status", "")]), "UNKNOWN"),
+    "status negative": (unary(trailers=[("grpc-status", "-1")]), "UNKNOWN"),
+    "status beyond 32 bits": (unary(trailers=[("grpc-status", "4294967296")]), "UNKNOWN"),
+    "trailers without a status": (unary(trailers=[("a", "b")]), "UNKNOWN"),
+    "END_STREAM on DATA": (unary(trailers=None), "INTERNAL"),
+    "nothing but headers": (only(HEAD), "INTERNAL"),
+    "a status in the head does not count": (unary([*HEAD, ("grpc-status", "9"), ("grpc-message", "no")]), "OK"),
+    "headers in the middle": (
+        lambda stream: unary(trailers=None)(stream)[:-9 - len(REPLY)] + headers(stream, block([("a", "b")])), "INTERNAL"
+    ),
+    "no message": (unary(body=None), "UNIMPLEMENTED"),
+    "two messages": (unary(body=REPLY * 2), "UNIMPLEMENTED"),
+    "two messages and an error": (unary(body=REPLY * 2, trailers=[("grpc-status", "8")]), "RESOURCE_EXHAUSTED"),
+    "a torn message": (unary(body=REPLY[:-3]), "INTERNAL"),
+    "a compressed message": (unary(body=b"\x01" + REPLY[1:]), "INTERNAL"),
+    "a compressed message, identity": (
+        unary([*HEAD, ("grpc-encoding", "identity")], b"\x01" + REPLY[1:]), "INTERNAL"
+    ),
+    "a compressed message, unknown": (unary([*HEAD, ("grpc-encoding", "foo")], b"\x01" + REPLY[1:]), "INTERNAL"),
+    "an encoding that is not used": (unary([*HEAD, ("grpc-encoding", "foo")]), "OK"),
+    "a message of 4 GiB": (unary(body=b"\0\xff\xff\xff\xff", trailers=None), "RESOURCE_EXHAUSTED"),
+    "what is no protobuf": (unary(body=message(b"\x0a\xff")), "INTERNAL"),
+    "text that cannot be decoded": (
+        unary(trailers=[("grpc-status", "3"), ("grpc-message", "%zz%4%")]), "INVALID_ARGUMENT"
+    ),
+    "a head over the limit": (unary([*HEAD, ("x", "y" * 17000)]), "RESOURCE_EXHAUSTED"),
+    "trailers over the limit": (unary(trailers=[*OK, ("x", "y" * 17000)]), "RESOURCE_EXHAUSTED"),
+    "a head of a megabyte": (unary([*HEAD, *((f"x{i}", "y" * 10000) for i in range(100))]), "RESOURCE_EXHAUSTED"),
+    "no :status": (unary(HEAD[1:]), "INTERNAL"),
+    "upper case": (unary([*HEAD, ("Abc", "d")]), "INTERNAL"),
+    "too much credit": (lambda stream: window_update(stream, MOST), "INTERNAL"),
+    "DATA before HEADERS": (unary(None), "UNAVAILABLE"),
+    "a reset behind the trailers": (lambda stream: unary()(stream) + rst_stream(stream, NO_ERROR), "OK"),
+    "a cancellation behind the trailers": (lambda stream: unary()(stream) + rst_stream(stream), "OK"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_means_what_the_contract_says(host, run, name):
+    answer, expected = ANSWERS[name]
+
+    def serve(guest, _):
+        guest.hello()
+        guest.send(answer(guest.request()))
+
+    served = host(serve)
+    done = run("client", "--timeout=5s", served.target)
+    assert outcome(done) == expected, done
+    assert served.connections == 1
+
+
+RESETS = ["INTERNAL"] * 5 + ["UNKNOWN", "INTERNAL", "UNAVAILABLE", "CANCELLED", "INTERNAL", "INTERNAL"]
+RESETS += ["RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "UNKNOWN"]
+
+
+@pytest.mark.parametrize(("code", "expected"), [*enumerate(RESETS), (0xFF, "UNKNOWN"), (2**32 - 1, "UNKNOWN")])
+def test_a_reset_means_what_its_code_says(host, run, code, expected):
+    def serve(guest, _):
+        guest.hello()
+        while True:
+            guest.send(rst_stream(guest.request(), code))
+
+    done = run("client", "--timeout=5s", host(serve).target)
+    assert outcome(done) == expected, done
+
+
+@pytest.mark.parametrize("text", ["", "why"])
+def test_a_status_that_nobody_knows_is_told_by_its_number(host, run, text):
+    def serve(guest, _):
+        guest.hello()
+        guest.send(unary(trailers=[("grpc-status", "99"), ("grpc-message", text)])(guest.request()))
+
+    done = run("client", "--timeout=5s", host(serve).target)
+    assert outcome(done) == "UNKNOWN"
+    assert b"99" in done.stderr and text.encode() in done.stderr
+
+
+def test_a_call_refused_once_is_sent_anew(host, run):
+    streams = []
+
+    def serve(guest, _):
+        guest.hello()
+        while True:
+            streams.append(guest.request())
+            guest.send(rst_stream(streams[-1], 7) if len(streams) == 1 else unary()(streams[-1]))
+
+    assert outcome(run("client", "--timeout=5s", host(serve).target)) == "OK"
+    assert streams == [1, 3]
+
+
+def test_a_call_refused_after_the_answer_began_is_not_sent_anew(host, run):
+    streams = []
+
+    def serve(guest, _):
+        guest.hello()
+        while True:
+            streams.append(guest.request())
+            guest.send(headers(streams[-1], block(HEAD)) + rst_stream(streams[-1], 7))
+
+    assert outcome(run("client", "--timeout=5s", host(serve).target)) == "UNAVAILABLE"
+    assert streams == [1]
+
+
+def test_an_answer_before_the_request_is_sent_ends_the_call(host, run):
+    """Without credit the request would wait for ever; the server says no, and no more."""
+    seen = []
+
+    def serve(guest, _):
+        guest.hello({INITIAL_WINDOW_SIZE: 0})
+        stream = guest.request(whole=False)
+        guest.send(only([*HEAD, ("grpc-status", "7")])(stream))
+        seen.append(guest.until(lambda kind, *_: kind == RST_STREAM))
+
+    start = time.monotonic()
+    served = host(serve)
+    assert outcome(run("client", "--timeout=8s", served.target)) == "PERMISSION_DENIED"
+    assert time.monotonic() - start < 5
+    assert seen == [(RST_STREAM, 0, 1, struct.pack(">I", NO_ERROR))]
+
+
+def test_a_server_that_cancels_at_the_deadline_has_exceeded_it(host, run):
+    """Both watch the same deadline; whose clock is first is no matter of status."""
+
+    def serve(guest, _):
+        guest.hello()
+        stream = guest.request()
+        time.sleep(0.5)
+        guest.send(rst_stream(stream, CANCEL))
+
+    served = host(serve)
+    for _ in range(3):
+        assert outcome(run("client", "--timeout=500ms", served.target)) == "DEADLINE_EXCEEDED"
+
+
+@pytest.mark.parametrize("when", ["at first", "after the request"])
+def test_a_silent_server_does_not_outlast_the_deadline(host, run, when):
+    def serve(guest, _):
+        if when == "after the request":
+            guest.hello()
+
+    start = time.monotonic()
+    assert outcome(run("client", "--timeout=500ms", host(serve).target)) == "DEADLINE_EXCEEDED"
+    assert time.monotonic() - start < 4
+
+
+def test_a_limit_of_no_streams_is_waited_out(host, run):
+    def serve(guest, _):
+        guest.hello({MAX_CONCURRENT_STREAMS: 0})
+        time.sleep(0.2)
+        guest.send(settings({MAX_CONCURRENT_STREAMS: 1}))
+        guest.send(unary()(guest.request()))
+
+    assert outcome(run("client", "--timeout=5s", host(serve).target)) == "OK"
+
+
+def test_a_goaway_below_the_call_sends_it_elsewhere(host, run):
+    def serve(guest, n):
+        guest.hello()
+        stream = guest.request()
+        if n == 1:
+            guest.goaway(0)
+        else:
+            guest.send(unary()(stream))
+
+    served = host(serve)
+    assert outcome(run("client", "--timeout=5s", served.target)) == "OK"
+    assert served.connections == 2
+
+
+def test_goaways_above_the_call_let_it_finish(host, run):
+    def serve(guest, _):
+        guest.hello()
+        stream = guest.request()
+        for last in (MOST, 1, 1):
+            guest.goaway(last)
+        guest.send(unary()(stream))
+
+    served = host(serve)
+    assert outcome(run("client", "--timeout=5s", served.target)) == "OK"
+    assert served.connections == 1
+
+
+@pytest.mark.parametrize("ids", [(1, MOST), (2,)], ids=["raised", "even"])
+def test_a_goaway_that_breaks_the_rules_ends_the_connection(host, run, ids):
+    def serve(guest, _):
+        guest.hello()
+        guest.request()
+        for last in ids:
+            guest.goaway(last)
+
+    assert outcome(run("client", "--timeout=5s", host(serve).target)) == "UNAVAILABLE"
