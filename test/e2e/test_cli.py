@@ -290,6 +290,7 @@ own_network = pytest.mark.skipif(not namespaces_work(), reason="network namespac
 def in_network(echod, tmp_path):
     """Starts the default server in a new network; gives a function that runs commands there."""
     servers = []
+    user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
 
     def start(setup):
         script = f'ip link set lo up; {setup}; exec "$@"'
@@ -299,7 +300,7 @@ def in_network(echod, tmp_path):
 
         def enter(*command):
             return subprocess.run(
-                ["nsenter", f"--net=/proc/{server.pid}/ns/net", *([] if os.geteuid() == 0 else ["-U"]), *command],
+                ["nsenter", "--target", str(server.pid), "--net", *user, *command],
                 capture_output=True, check=False, timeout=20, env=environment(),
             )
 
