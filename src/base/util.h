@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/param.h> /* MIN, MAX */
 #include <sys/types.h>
 
@@ -55,6 +56,25 @@ static inline bool str_equal(struct str a, struct str b)
 {
 	/* b's length: where that is a literal the comparison needs no call */
 	return a.len == b.len && (b.len == 0 || memcmp(a.data, b.data, b.len) == 0);
+}
+
+/* ASCII letters alike in either case, as in the names of HTTP. */
+static inline bool str_equal_nocase(struct str a, struct str b)
+{
+	return a.len == b.len && (b.len == 0 || strncasecmp(a.data, b.data, b.len) == 0);
+}
+
+/* Without the blanks and tabs at both ends. */
+static inline struct str str_trim(struct str s)
+{
+	while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t')) {
+		s.data++;
+		s.len--;
+	}
+	while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t')) {
+		s.len--;
+	}
+	return s;
 }
 
 static inline bool str_has_prefix(struct str s, struct str prefix)

@@ -96,19 +96,6 @@ int input_check_message(struct bytes message, size_t max, char *why, size_t size
 	return 0;
 }
 
-static struct str trim(struct str text)
-{
-	while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-		text.data++;
-		text.len--;
-	}
-	while (text.len > 0 &&
-	       (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t')) {
-		text.len--;
-	}
-	return text;
-}
-
 static int add_checked(struct str name, struct str value, struct metadata *metadata,
 		       struct arena *arena, char *why, size_t size)
 {
@@ -159,7 +146,7 @@ int input_add_metadata(const char *text, struct metadata *metadata, struct arena
 	for (size_t i = 0; i < name.len; i++) {
 		lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]);
 	}
-	value = trim(str_from(colon + 1));
+	value = str_trim(str_from(colon + 1));
 	if (metadata_is_binary(name)) {
 		if (grpc_base64_decode(value, &decoded) < 0) {
 			snprintf(why, size,

@@ -45,24 +45,6 @@ static bool is_digits(struct str s)
 	return s.len > 0;
 }
 
-static bool equals_ignoring_case(struct str a, struct str b)
-{
-	return a.len == b.len && strncasecmp(a.data, b.data, a.len) == 0;
-}
-
-/* Optional white space at both ends (RFC 9110 5.6.3). */
-static struct str trim(struct str s)
-{
-	while (s.len > 0 && is_one_of(s.data[0], " \t")) {
-		s.data++;
-		s.len--;
-	}
-	while (s.len > 0 && is_one_of(s.data[s.len - 1], " \t")) {
-		s.len--;
-	}
-	return s;
-}
-
 static enum http1_head_event refuse(struct http1_head *head, int status, const char *why)
 {
 	head->status = status;
@@ -184,8 +166,8 @@ static enum http1_head_event take_request_line(struct http1_head *head, struct s
 /* Fields that may not come after the body whose end they tell (RFC 9110 6.5.1). */
 static bool is_framing(struct str name)
 {
-	return equals_ignoring_case(name, STR("Content-Length")) ||
-	       equals_ignoring_case(name, STR("Transfer-Encoding"));
+	return str_equal_nocase(name, STR("Content-Length")) ||
+	       str_equal_nocase(name, STR("Transfer-Encoding"));
 }
 
 /*
@@ -212,9 +194,9 @@ static enum http1_head_event take_field(struct http1_head *head, struct str line
 	if (head->request.n_headers == head->max_fields) {
 		return refuse(head, 431, "too many header fields");
 	}
-	head->fields[head->request.n_headers++] =
-		(struct http1_header){ name,
-				       trim((struct str){ colon + 1, line.len - name.len - 1 }) };
+	head->fields[head->request.n_headers++] = (struct http1_header){
+		name, str_trim((struct str){ colon + 1, line.len - name.len - 1 })
+	};
 	return HTTP1_HEAD_LINE;
 }
 
@@ -226,23 +208,23 @@ static enum http1_head_event check_fields(struct http1_head *head)
 	for (size_t i = 0; i < head->request.n_headers; i++) {
 		struct str name = head->fields[i].name, value = head->fields[i].value;
 
-		if (equals_ignoring_case(name, STR("Host"))) {
+		if (str_equal_nocase(name, STR("Host"))) {
 			hosts++;
 			if (!is_host(value)) {
 				return refuse(head, 400, "malformed Host");
 			}
-		} else if (equals_ignoring_case(name, STR("Content-Length"))) {
+		} else if (str_equal_nocase(name, STR("Content-Length"))) {
 			lengths++;
 			if (!is_digits(value)) {
 				return refuse(head, 400, "malformed Content-Length");
 			}
-		} else if (equals_ignoring_case(name, STR("Transfer-Encoding"))) {
+		} else if (str_equal_nocase(name, STR("Transfer-Encoding"))) {
 			encodings++;
-			if (!equals_ignoring_case(value, STR("chunked"))) {
+			if (!str_equal_nocase(value, STR("chunked"))) {
 				return refuse(head, 400, "Transfer-Encoding other than chunked");
 			}
-		} else if (equals_ignoring_case(name, STR("Expect"))) {
-			head->expects |= equals_ignoring_case(value, STR("100-continue"));
+		} else if (str_equal_nocase(name, STR("Expect"))) {
+			head->expects |= str_equal_nocase(value, STR("100-continue"));
 		}
 	}
 	if (hosts > 1 || (hosts == 0 && !head->http_1_0)) {

@@ -19,7 +19,6 @@
 #include <llhttp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <time.h>
 
 #include "http1/head.h"
@@ -75,11 +74,6 @@ static const char *reason_phrase(int status)
 	}
 }
 
-static bool is_name(struct str a, struct str b)
-{
-	return a.len == b.len && strncasecmp(a.data, b.data, a.len) == 0;
-}
-
 const struct http1_header *http1_request_next(const struct http1_request *request, struct str name,
 					      const struct http1_header *previous)
 {
@@ -87,7 +81,7 @@ const struct http1_header *http1_request_next(const struct http1_request *reques
 
 	for (const struct http1_header *at = previous ? previous + 1 : request->headers; at < end;
 	     at++) {
-		if (is_name(at->name, name)) {
+		if (str_equal_nocase(at->name, name)) {
 			return at;
 		}
 	}

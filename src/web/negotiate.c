@@ -1,7 +1,5 @@
 #include "web/negotiate.h"
 
-#include <strings.h>
-
 #include "base/util.h"
 
 #define TEXT "text/plain; version=0.0.4; charset=utf-8"
@@ -14,19 +12,7 @@ struct clause {
 
 static bool is_name(struct str s, const char *name)
 {
-	return s.len == strlen(name) && strncasecmp(s.data, name, s.len) == 0;
-}
-
-static struct str trim(struct str s)
-{
-	while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t')) {
-		s.data++;
-		s.len--;
-	}
-	while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t')) {
-		s.len--;
-	}
-	return s;
+	return str_equal_nocase(s, str_from(name));
 }
 
 /* Cuts what stands before the first `separator` outside a quoted string off the front of `rest`. */
@@ -48,7 +34,7 @@ static struct str cut(struct str *rest, char separator)
 
 	rest->data += used;
 	rest->len -= used;
-	return trim(part);
+	return str_trim(part);
 }
 
 /* RFC 9110 12.4.2: 0 to 1 with at most three decimals; in thousandths, -1 for anything else. */
@@ -86,7 +72,7 @@ static bool next_clause(struct str *list, struct clause *ret)
 		struct str value = cut(&rest, ';');
 		struct str name = cut(&value, '=');
 
-		value = trim(value);
+		value = str_trim(value);
 		if (value.len >= 2 && value.data[0] == '"' && value.data[value.len - 1] == '"') {
 			value = (struct str){ value.data + 1, value.len - 2 };
 		}
