@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Turns the log of `meson test` into one TAP line for each case.
 
-usage: tap.py meson PART TESTLOG.json
+usage: tap.py PART TESTLOG.json
 
 A test that speaks TAP contributes each of its lines; one that does not, or that
-died between its lines, contributes one of its own.
+died between its lines, contributes one of its own. What failing programs had to
+say goes to standard error.
 """
 import json
 import re
@@ -47,13 +48,28 @@ def lines(part, record):
         yield f"not ok {part}: {program}: ended as {result}, exit status {code}"
 
 
+def explain(record):
+    """The failed cases of a program with what stands below each, and its standard error."""
+    print(f"{record['name']}: {' '.join(record.get('command', []))}", file=sys.stderr)
+    failed = False
+    for line in record.get("stdout", "").splitlines():
+        failed = line.startswith("not ok ") or (failed and line.startswith("#"))
+        if failed:
+            print(f"  {line}", file=sys.stderr)
+    for line in record.get("stderr", "").splitlines()[-100:]:
+        print(f"  {line}", file=sys.stderr)
+
+
 def main():
-    if len(sys.argv) != 4 or sys.argv[1] != "meson":
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
-    with open(sys.argv[3], encoding="utf-8") as log:
+    with open(sys.argv[2], encoding="utf-8") as log:
         for text in log:
-            for line in lines(sys.argv[2], json.loads(text)):
-                print(line)
+            record = json.loads(text)
+            found = list(lines(sys.argv[1], record))
+            print(*found, sep="\n")
+            if any(line.startswith("not ok") for line in found):
+                explain(record)
 
 
 if __name__ == "__main__":
