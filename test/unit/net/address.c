@@ -165,6 +165,12 @@ static void addresses_are_written_as_they_are_read(void **state)
 	assert_formats(&in, sizeof(in), "127.0.0.1:65535");
 	in6.sin6_addr = in6addr_loopback;
 	assert_formats(&in6, sizeof(in6), "[::1]:1");
+	in6.sin6_scope_id = 7;
+	assert_formats(&in6, sizeof(in6), "[::1%7]:1");
+	in6.sin6_scope_id = 0;
+	/* What a dual-stack socket says of an IPv4 peer (RFC 4291 2.5.5.2). */
+	inet_pton(AF_INET6, "::ffff:192.0.2.1", &in6.sin6_addr);
+	assert_formats(&in6, sizeof(in6), "192.0.2.1:1");
 	memset(&in6.sin6_addr, 0xff, sizeof(in6.sin6_addr));
 	assert_formats(&in6, sizeof(in6), "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:1");
 	/* Unnamed: a peer that never bound. */

@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include "connection.h"
 
 /* -- The happy path -- */
@@ -131,6 +133,50 @@ static void a_slow_peer_that_moves_is_not_cut(void **state)
 	}
 	assert_true(seen > 64 * KIB);
 	assert_closed(bench, CONNECTION_CLOSED_TIMEOUT, -ETIMEDOUT); /* now that it moves no more */
+}
+
+/* Ten thousand connections that once sent much are not ten thousand times much. */
+static void an_idle_connection_gives_its_memory_back(void **state)
+{
+	struct bench *bench = *state;
+	size_t seen = 0, before, after;
+
+	bench->limits.output_soft_max = 4 * MIB;
+	bench_connect(bench);
+	before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	if (before == 0) {
+		print_message("# the sanitizer's allocator does not tell what is in use\n");
+		skip();
+	}
+	bench->fake.endless = true;
+	for (unsigned i = 0; i < 3; i++) {
+		engine_wake(&bench->fake.engine);
+		turn_until_still(bench);
+		pull(bench->peer, &seen, 64 * KIB);
+	}
+	after = mallinfo2().uordblks + mallinfo2().hblkhd;
+	assert_true(after > before + 2 * MIB);
+	bench->fake.endless = false;
+	TURN_UNTIL(bench->loop, (pull(bench->peer, &seen, MIB), seen == bench->fake.produced));
+	turn_for(bench->loop, NS_PER_MS);
+	/* All but what the loop keeps for all of them together. */
+	after = mallinfo2().uordblks + mallinfo2().hblkhd;
+	assert_true(after <= before + 512 * KIB + 16 * KIB);
+}
+
+/* The watch over a write ends with it: silence is no stall. */
+static void idle_after_a_long_write_is_not_cut(void **state)
+{
+	struct bench *bench = *state;
+	size_t seen = 0;
+
+	bench->limits.write_stall_ns = 30 * NS_PER_MS;
+	bench_connect(bench);
+	fake_speak(&bench->fake, MIB);
+	engine_wake(&bench->fake.engine);
+	TURN_UNTIL(bench->loop, (pull(bench->peer, &seen, MIB), seen == MIB));
+	turn_for(bench->loop, 90 * NS_PER_MS);
+	assert_int_equal(bench->closed, 0);
 }
 
 /*
@@ -352,6 +398,29 @@ static void a_failed_engine_has_the_last_word(void **state)
 	assert_closed(bench, CONNECTION_CLOSED_ERROR, -EPROTO);
 }
 
+/* Its goodbye is under way: what the peer sends meanwhile is read, and nobody's. */
+static void a_failed_engine_hears_nothing_more(void **state)
+{
+	struct bench *bench = *state;
+	size_t seen = 0, sent = 0;
+
+	bench->fake.receive_error = -EPROTO;
+	bench->limits.output_soft_max = 8 * MIB;
+	bench->limits.linger_ns = 10 * NS_PER_MS;
+	bench_connect(bench);
+	fake_speak(&bench->fake, 2 * MIB);
+	engine_wake(&bench->fake.engine);
+	turn_until_still(bench);
+	for (size_t n = 100; n <= 300; n += 100) {
+		assert_true(push(bench->peer, &sent, n));
+		TURN_UNTIL(bench->loop, counter_read(&bench->received) == n);
+	}
+	assert_int_equal(bench->fake.receives, 1);
+	TURN_UNTIL(bench->loop, pull(bench->peer, &seen, MIB) == 0 && at_eof(bench->peer));
+	assert_int_equal(seen, 2 * MIB);
+	assert_closed(bench, CONNECTION_CLOSED_ERROR, -EPROTO);
+}
+
 static void an_engine_that_cannot_produce_is_closed(void **state)
 {
 	struct bench *bench = *state;
@@ -427,6 +496,8 @@ int main(void)
 		OVER_EACH(a_stalled_write_is_cut),
 		OVER(tcp, a_busy_engine_does_not_hide_a_stall),
 		OVER_EACH(a_slow_peer_that_moves_is_not_cut),
+		OVER(tcp, an_idle_connection_gives_its_memory_back),
+		OVER_EACH(idle_after_a_long_write_is_not_cut),
 		OVER(tcp, what_leaves_the_kernels_buffer_is_progress),
 		OVER_EACH(reading_pauses_while_the_peer_does_not_read),
 		OVER_EACH(two_that_only_talk_and_one_that_asks),
@@ -438,6 +509,7 @@ int main(void)
 		OVER_EACH(a_peer_in_the_middle_of_sending_gets_our_last_words),
 		OVER_EACH(a_peers_fin_does_not_cut_the_answer),
 		OVER_EACH(a_failed_engine_has_the_last_word),
+		OVER_EACH(a_failed_engine_hears_nothing_more),
 		OVER(tcp, an_engine_that_cannot_produce_is_closed),
 		OVER(tcp, no_engine_is_a_close),
 		OVER_EACH(a_peer_that_resets_is_the_peers_doing),

@@ -30,6 +30,7 @@ static void close_here(struct fake *fake, const char *where)
 	struct bench *bench = bench_of(fake);
 
 	if (is_here(where)) {
+		engine_wake(&fake->engine); /* what was asked for before it is not done any more */
 		connection_close(bench->connection, CONNECTION_CLOSED_LOCAL, -ECANCELED);
 	}
 }

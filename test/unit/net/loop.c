@@ -199,14 +199,17 @@ static void chore_init(struct chore *chore, struct loop *loop)
 static void a_task_runs_once_however_often_it_is_scheduled(void **state)
 {
 	struct loop *loop = *state;
-	struct chore chore;
+	struct chore chore, other;
 
 	chore_init(&chore, loop);
+	chore_init(&other, loop);
 	loop_schedule(loop, &chore.task);
+	loop_schedule(loop, &other.task);
 	loop_schedule(loop, &chore.task);
 	assert_int_equal(chore.runs, 0); /* not from within */
 	loop_run(loop);
 	assert_int_equal(chore.runs, 1);
+	assert_int_equal(other.runs, 1);
 	loop_unschedule(&chore.task); /* no effect */
 	loop_schedule(loop, &chore.task);
 	loop_unschedule(&chore.task);
