@@ -156,11 +156,8 @@ void timer_start(struct timers *timers, struct timer *timer, int64_t delay_ns)
 	timer_start_at(timers, timer, due_ns);
 }
 
-void timer_stop(struct timers *timers, struct timer *timer)
+void timer_remove(struct timers *timers, struct timer *timer)
 {
-	if (!timer->active) {
-		return;
-	}
 	timer->active = false;
 	if (timer == timers->root) {
 		timers->root = take_children(timer);

@@ -57,8 +57,16 @@ static inline bool timer_active(const struct timer *timer)
 void timer_start_at(struct timers *timers, struct timer *timer, int64_t due_ns);
 /* (Re)starts: due `delay_ns` from now (saturating; negative counts as 0). */
 void timer_start(struct timers *timers, struct timer *timer, int64_t delay_ns);
+/* The part of timer_stop() for a timer that is active. */
+void timer_remove(struct timers *timers, struct timer *timer);
+
 /* No effect on a timer that is not active. */
-void timer_stop(struct timers *timers, struct timer *timer);
+static inline void timer_stop(struct timers *timers, struct timer *timer)
+{
+	if (timer->active) {
+		timer_remove(timers, timer);
+	}
+}
 
 /* ns until the earliest timer is due: 0 = due now, -1 = no timer. */
 int64_t timers_next_ns(const struct timers *timers);

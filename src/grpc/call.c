@@ -25,7 +25,9 @@ void grpc_call_end(struct grpc_call *call)
 	timer_stop(call->timers, &call->deadline);
 	deframer_free(&call->deframer);
 	arena_reset(&call->arena);
-	buffer_trim(&call->request, REQUEST_KEEP_BYTES);
+	if (call->channel) {
+		buffer_trim(&call->request, REQUEST_KEEP_BYTES);
+	}
 }
 
 enum grpc_content grpc_content_parse(struct str value)

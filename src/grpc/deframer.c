@@ -51,7 +51,9 @@ enum deframer_result deframer_next(struct deframer *deframer, struct bytes *inpu
 	if (deframer->prefix_len < GRPC_PREFIX_BYTES) {
 		enum deframer_result result;
 
-		buffer_clear(&deframer->gathered); /* the message before */
+		if (deframer->gathered.end > 0) {
+			buffer_clear(&deframer->gathered); /* the message before */
+		}
 		if (input->len == 0) {
 			return DEFRAMER_MORE;
 		}

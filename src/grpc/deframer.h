@@ -45,5 +45,7 @@ static inline bool deframer_idle(const struct deframer *deframer)
 static inline void deframer_free(struct deframer *deframer)
 {
 	buffer_free(&deframer->gathered);
-	deframer->prefix_len = 0;
+	if (deframer->prefix_len > 0) {
+		deframer->prefix_len = 0; /* most never wrote here: that cache line stays clean */
+	}
 }

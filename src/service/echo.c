@@ -49,10 +49,10 @@ static void on_message(struct grpc_call *call, const void *message)
 
 	echo->call = call;
 	echo->request = message;
-	timer_init(&echo->due, on_due);
 	if (delay == 0) {
 		on_due(&echo->due);
 	} else {
+		timer_init(&echo->due, on_due);
 		timer_start(grpc_call_timers(call), &echo->due, delay);
 	}
 }
