@@ -1,4 +1,5 @@
 /* The command line's first word chooses a subcommand. The only place that ends the process. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,10 +48,26 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* One line, whatever stands in `word`. */
+static int bad_word(const char *before, const char *word, const char *after)
+{
+	fputs(before, stderr);
+	for (; *word; word++) {
+		fputc(iscntrl((unsigned char)*word) ? '?' : *word, stderr);
+	}
+	fputs(after, stderr);
+	return EXIT_USAGE;
+}
+
 static int unknown_command(const char *name)
 {
-	fprintf(stderr, "echod: unknown command \"%s\" (echod help lists the commands)\n", name);
-	return EXIT_USAGE;
+	return bad_word("echod: unknown command \"", name, "\" (echod help lists the commands)\n");
+}
+
+static int unexpected(const char *command, const char *word)
+{
+	fprintf(stderr, "echod %s: ", command);
+	return bad_word("unexpected argument \"", word, "\"\n");
 }
 
 static int help_main(int argc, char **argv, char **envp)
@@ -63,6 +80,9 @@ static int help_main(int argc, char **argv, char **envp)
 
 	if (!command) {
 		return unknown_command(argv[1]);
+	}
+	if (argc > 2) {
+		return unexpected("help", argv[2]);
 	}
 	if (command->main == help_main || command->main == version_main) {
 		printf("%s: %s\n", command->name, command->about);
@@ -78,8 +98,7 @@ static int version_main(int argc, char **argv, char **envp)
 {
 	(void)envp;
 	if (argc > 1) {
-		fprintf(stderr, "echod version: unexpected argument \"%s\"\n", argv[1]);
-		return EXIT_USAGE;
+		return unexpected("version", argv[1]);
 	}
 	print_version();
 	return EXIT_DONE;
@@ -105,13 +124,15 @@ static int run(int argc, char **argv, char **envp)
 
 /*
  * A process may be started with its standard descriptors closed. The next
- * socket would then get the number 2, and log lines would go to a peer.
+ * socket would then get the number 2, and log lines would go to a peer. Input
+ * and output stay as useless as they were, so that whoever needs them fails
+ * instead of reading nothing or writing to nowhere.
  */
 static void open_standard_descriptors(void)
 {
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
-			(void)!open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+			(void)!open("/dev/null", fd == 1 ? O_RDONLY : O_WRONLY);
 		}
 	}
 }

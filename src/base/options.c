@@ -43,13 +43,17 @@ static enum options_result fail(struct parse *parse, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(parse->error, parse->size, format, args);
 	va_end(args);
-	/* One line, whatever the argument held. */
-	for (char *p = parse->error; *p != '\0'; p++) {
+	options_one_line(parse->error);
+	return OPTIONS_ERROR;
+}
+
+void options_one_line(char *message)
+{
+	for (char *p = message; *p != '\0'; p++) {
 		if (iscntrl((unsigned char)*p)) {
 			*p = '?';
 		}
 	}
-	return OPTIONS_ERROR;
 }
 
 static int out_of_memory(char *why, size_t size)

@@ -78,6 +78,11 @@ enum options_result {
 enum options_result options_parse(const struct options *options, void *values, int argc,
 				  char **argv, char **envp, struct option_strings *ret_operands,
 				  void (*warn)(const char *variable), char *error, size_t size);
+/*
+ * Replaces control characters, for messages of the caller's own that quote what
+ * was given: one line, which no terminal obeys.
+ */
+void options_one_line(char *message);
 void options_free(const struct options *options, void *values, struct option_strings *operands);
 
 /*

@@ -28,7 +28,7 @@ int load_run(struct client *client);
 int call_unresolved(struct client *client, const char *why);
 int load_unresolved(struct client *client, const char *why);
 
-/* NULL: no memory. The channel asks `dialer` for its connections through `events`. */
+/* NULL: no memory. The channel asks for its connections through `events`. */
 struct grpc_channel *client_channel_new(struct client *client,
 					const struct grpc_channel_events *events, void *user);
 /* Starts the planned call, request included. NULL: no memory. */

@@ -301,6 +301,9 @@ enum options_result plan_init(struct plan *plan, int argc, char **argv, char *wh
 	}
 	result = OPTIONS_OK;
 out:
+	if (result == OPTIONS_ERROR) {
+		options_one_line(why);
+	}
 	options_free(&options, &flags, &operands);
 	return result;
 }

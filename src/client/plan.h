@@ -64,7 +64,7 @@ void plan_deinit(struct plan *plan);
 void plan_help(FILE *out);
 
 /*
- * "50 calls at a time over 1 connection to 127.0.0.1:9876 for 5s": what a run will do. 0
+ * "50 calls at a time over 1 connection to 127.0.0.1:9876, for 5s": what a run will do. 0
  * or -ENOMEM.
  */
 int plan_describe(const struct plan *plan, struct buffer *out);

@@ -179,6 +179,9 @@ enum options_result config_parse(struct config *ret, int argc, char **argv, char
 	     check_path(ret->telemetry_path, error, size) < 0)) {
 		result = OPTIONS_ERROR;
 	}
+	if (result == OPTIONS_ERROR) {
+		options_one_line(error);
+	}
 	return result;
 }
 

@@ -283,8 +283,7 @@ static size_t room_beside(const struct app *app, size_t reserved)
 /* The bound on gRPC connections, within what the open files allow. */
 static size_t max_grpc_connections(const struct app *app)
 {
-	size_t room =
-		app->max_files > CONFIG_RESERVED_FILES ? app->max_files - CONFIG_RESERVED_FILES : 1;
+	size_t room = room_beside(app, CONFIG_RESERVED_FILES);
 	uint64_t wanted = app->config.grpc_max_connections;
 
 	if (wanted > room) {
@@ -522,15 +521,6 @@ static void warn_of_variable(const char *name)
 	}
 }
 
-/* One line, whatever the value was that it quotes. */
-static void print_error(char *error)
-{
-	for (char *c = error; *c; c++) {
-		*c = (unsigned char)*c < ' ' ? '?' : *c;
-	}
-	fprintf(stderr, "echod serve: %s\n", error);
-}
-
 /*
  * The table is read twice, because unknown variables can be warned of only once
  * the log's own flags are known.
@@ -549,7 +539,7 @@ static int configure(struct app *app, int argc, char **argv, char **envp, bool *
 		print_version();
 		return EXIT_DONE;
 	case OPTIONS_ERROR:
-		print_error(error);
+		fprintf(stderr, "echod serve: %s\n", error);
 		return EXIT_USAGE;
 	case OPTIONS_OK:
 		break;

@@ -46,6 +46,16 @@ def test_an_unknown_command_is_named(run):
     assert b"frobnicate" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["frob\nnicate"], ["help", "frob\nnicate"], ["help", "serve", "frob\nnicate"], ["version", "frob\nnicate"]],
+)
+def test_a_word_too_many_or_unknown_is_one_line_and_2(run, arguments):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert "frob?nicate" in one_line(done.stderr)
+
+
 @pytest.mark.parametrize("command", ["serve", "client"])
 def test_help_of_a_command(run, command):
     done = run(command, "--help")

@@ -166,6 +166,12 @@ def test_a_peer_that_speaks_something_else(run, banner):
         ["one:1", "two:2"],
         ["host:port"],
         [""],
+        ["--message-file=two\nlines"],
+        ["--metadata=two\nlines:x"],
+        ["--metadata=a:two\nlines"],
+        ["--web.listen-address=two\nlines"],
+        ["[two\nlines"],
+        ["one:1", "two\nlines"],
     ],
 )
 def test_bad_usage_is_2_and_one_line(run, arguments):

@@ -163,6 +163,27 @@ def test_the_client_with_stderr_closed(shared, echod):
     assert (done.returncode, done.stdout) == (0, b"Hello, world!\n")
 
 
+# --- standard input and output closed at the start ---
+
+
+def test_the_client_without_standard_output(shared, echod):
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", echod, "client", shared.grpc],
+        stderr=subprocess.PIPE, check=False, timeout=20, env=environment(),
+    )
+    assert done.returncode == 1
+    assert b"standard output" in done.stderr
+
+
+def test_the_client_without_standard_input(shared, echod):
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", echod, "client", "--message-file=-", shared.grpc],
+        capture_output=True, check=False, timeout=20, env=environment(),
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"--message-file" in done.stderr
+
+
 # --- under journald ---
 
 
