@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "client/report.h"
@@ -34,13 +35,27 @@ int progress_line(struct buffer *out, const struct progress_view *view)
 	return err;
 }
 
+/*
+ * A line that the terminal broke could not be taken back: only its last row
+ * would be. The column at the edge stays free, where some break already.
+ */
+static struct bytes fit_terminal(struct bytes line)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+		line.len = MIN(line.len, strlen(CLEAR_LINE) + size.ws_col - 1);
+	}
+	return line;
+}
+
 /* All or nothing, and only now: progress is not worth waiting for. */
-static bool write_now(const struct buffer *text)
+static bool write_now(struct bytes text)
 {
 	struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
 
 	return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) &&
-	       write(STDERR_FILENO, buffer_data(text), buffer_len(text)) > 0;
+	       write(STDERR_FILENO, text.data, text.len) > 0;
 }
 
 static void draw(struct progress *progress, int64_t now_ns)
@@ -63,8 +78,10 @@ static void draw(struct progress *progress, int64_t now_ns)
 	    (!progress->terminal && buffer_append_str(&progress->line, STR("\n")) < 0)) {
 		return;
 	}
-	if (write_now(&progress->line)) {
-		progress->drawn = progress->terminal;
+	if (!progress->terminal) {
+		(void)write_now(buffer_bytes(&progress->line));
+	} else if (write_now(fit_terminal(buffer_bytes(&progress->line)))) {
+		progress->drawn = true;
 	}
 }
 
@@ -102,7 +119,7 @@ void progress_stop(struct progress *progress)
 	timer_stop(progress->timers, &progress->tick);
 	buffer_clear(&progress->line);
 	if (progress->drawn && buffer_append_str(&progress->line, STR(CLEAR_LINE)) == 0) {
-		(void)write_now(&progress->line);
+		(void)write_now(buffer_bytes(&progress->line));
 	}
 	buffer_free(&progress->line);
 	progress->timers = NULL;

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static int64_t now_ns;
@@ -106,6 +107,28 @@ static void test_a_terminal_gets_one_line_redrawn_each_second(void **state)
 	expect(fixture, "");
 }
 
+static void test_a_narrow_terminal_gets_what_fits_in_a_row(void **state)
+{
+	struct fixture *fixture = *state;
+	int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK), screen;
+	struct winsize size = { .ws_row = 5, .ws_col = 20 };
+
+	assert_int_equal(grantpt(terminal), 0);
+	assert_int_equal(unlockpt(terminal), 0);
+	screen = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+	assert_int_equal(ioctl(screen, TIOCSWINSZ, &size), 0);
+	dup2(screen, STDERR_FILENO);
+	dup2(terminal, fixture->ends[0]);
+	close(screen);
+	close(terminal);
+
+	start(fixture, true);
+	pass(fixture, NS_PER_S);
+	expect(fixture, "\r\033[K  1s  0.0/s  0 ok  ");
+	pass(fixture, NS_PER_S);
+	expect(fixture, "\r\033[K  2s  0.0/s  0 ok  ");
+}
+
 static void test_elsewhere_a_line_each_ten_seconds(void **state)
 {
 	struct fixture *fixture = *state;
@@ -151,6 +174,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_terminal_gets_one_line_redrawn_each_second),
+		TEST(a_narrow_terminal_gets_what_fits_in_a_row),
 		TEST(elsewhere_a_line_each_ten_seconds),
 		TEST(a_blocked_standard_error_stops_nothing),
 		TEST(stopping_what_never_started),
