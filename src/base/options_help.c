@@ -104,9 +104,8 @@ static size_t width_of(FILE *out)
 {
 	struct winsize size;
 
-	if (isatty(fileno(out)) && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 &&
-	    size.ws_col >= NARROWEST) {
-		return MIN(size.ws_col, WIDEST);
+	if (isatty(fileno(out)) && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+		return MAX(MIN(size.ws_col, WIDEST), NARROWEST);
 	}
 	return DEFAULT_WIDTH;
 }
