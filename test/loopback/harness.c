@@ -143,6 +143,10 @@ static bool carry(struct pair_end *from, struct pair_end *to)
 		return false; /* an end without an engine has no pair either */
 	}
 	n = buffer_len(&from->out);
+	if (to->failed) { /* nobody reads it any more */
+		buffer_clear(&from->out);
+		return false;
+	}
 	if (pair->options.seed && n > 1) {
 		n = 1 + (size_t)random_below(&pair->random, n);
 	}
@@ -153,7 +157,7 @@ static bool carry(struct pair_end *from, struct pair_end *to)
 		}
 		buffer_consume(&from->out, n);
 	}
-	if (buffer_len(&to->unread) > 0 && !to->failed) {
+	if (buffer_len(&to->unread) > 0) {
 		ssize_t taken = to->engine->ops->receive(to->engine, buffer_data(&to->unread),
 							 buffer_len(&to->unread));
 
