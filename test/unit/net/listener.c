@@ -222,19 +222,24 @@ static bool machine_has_ipv6(void)
 
 static void both_families_are_served(struct bench *bench, const char *text)
 {
-	int four, six;
+	const bool has_ipv6 = machine_has_ipv6();
+	int four, six = -1;
 
-	if (!machine_has_ipv6()) {
-		print_message("# no IPv6 on this machine\n");
-		skip();
+	if (!has_ipv6) {
+		print_message("# no IPv6 on this machine: IPv4 alone is tested\n");
 	}
 	assert_int_equal(try_open(bench, text), 0);
 	four = dial_host("127.0.0.1", bench);
-	six = dial_host("[::1]", bench);
-	assert_true(four >= 0 && six >= 0);
-	TURN_UNTIL(bench->loop, bench->n == 2);
+	assert_true(four >= 0);
+	if (has_ipv6) {
+		six = dial_host("[::1]", bench);
+		assert_true(six >= 0);
+	}
+	TURN_UNTIL(bench->loop, bench->n == 1u + has_ipv6);
 	close(four);
-	close(six);
+	if (has_ipv6) {
+		close(six);
+	}
 }
 
 static void no_host_is_both_families(void **state)
