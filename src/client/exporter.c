@@ -169,6 +169,7 @@ struct exporter *exporter_new(struct loop *loop, struct registry *registry,
 	exporter->scrape.registry = registry;
 	list_init(&exporter->visitors);
 	exporter->limits = connection_default_limits;
+	exporter->limits.write_stall_ns = web_default_limits.http1.write_timeout_ns;
 	exporter->limits.linger_ns = 200 * NS_PER_MS;
 	exporter->routes[0] = (struct route){ "/metrics", scrape_get, &exporter->scrape };
 	exporter->process = process_metrics_new(registry);

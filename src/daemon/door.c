@@ -161,7 +161,7 @@ static void on_accepted(void *user, struct listener *listener, struct transport 
 		return;
 	}
 	guest->connection =
-		connection_new(house->loop, transport, &connection_default_limits,
+		connection_new(house->loop, transport, &door->options.limits,
 			       &door->options.meters->connection, &connection_events, guest);
 	if (!guest->connection) {
 		counter_increment(door->options.meters->refused_memory);

@@ -59,6 +59,7 @@ struct door_options {
 	const char *name; /* "grpc": in the log, and of inherited sockets */
 	const char *default_port;
 	const struct meters_door_set *meters;
+	struct connection_limits limits;
 	size_t max_guests;       /* on this door */
 	size_t max_house_guests; /* on all doors, when one comes in here */
 	bool evicts;             /* at the bound of the house the oldest guest gives way */

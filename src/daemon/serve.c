@@ -389,6 +389,10 @@ static void build_doors(struct app *app)
 		struct door_options door = options[i];
 
 		door.house = &app->house;
+		door.limits = connection_default_limits;
+		if (i == DOOR_METRICS) { /* nobody waits for a scrape for longer */
+			door.limits.write_stall_ns = web_default_limits.http1.write_timeout_ns;
+		}
 		door.name = door_names[i];
 		door.meters = &app->meters.doors[i];
 		door_init(&app->doors[i], &door, &events[i], app);

@@ -1,5 +1,6 @@
 """The HTTP face, row by row: what is asked, what is answered, on the wire."""
 import gzip
+import pathlib
 import shutil
 import socket
 import struct
@@ -349,6 +350,23 @@ def test_a_reader_that_stops_is_closed(serve):
         time.sleep(1)
         assert server.value("echod_connections_active", listener="metrics") == 2
         until(lambda: server.value("echod_connections_active", listener="metrics") == 1, "the stalled one's end", 40)
+
+
+@pytest.mark.limit(60)
+def test_responses_that_wait_below_the_engine_have_no_more_time(serve, tmp_path):
+    """More than the kernel takes and less than a connection holds: the engine has nothing left to watch."""
+    path = str(tmp_path / "web.sock")
+    server = serve("--web.listen-address=127.0.0.1:0", f"--web.listen-address=unix:{path}")
+    kernel = int(pathlib.Path("/proc/sys/net/core/wmem_default").read_text())
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
+        sock.sendall(http1.request("GET", "/metrics") * ((kernel + 100_000) // len(server.get().body)))
+        start = time.monotonic()
+        until(
+            lambda: server.value("echod_connections_closed_total", listener="metrics", reason="timeout") == 1,
+            "the stalled one's end", 40,
+        )
+        assert 8 < time.monotonic() - start < 20
 
 
 @pytest.mark.limit(90)
