@@ -26,16 +26,22 @@ static int parse_instance(const char *text, void *value, char *why, size_t size)
 #define ROW(flag, kind, member) \
 	.name = (flag), .type = (kind), .offset = offsetof(struct config, member), .group = GROUP
 
+/* What a listener does without an address. */
+#ifdef ECHOD_SYSTEMD
+#define OTHERWISE(name, port) \
+	"Where it is not given: the inherited socket named \"" name "\", or :" port "."
+#else
+#define OTHERWISE(name, port) "Where it is not given: :" port "."
+#endif
+
 static const struct option table[] = {
 #define GROUP "Listening"
 	{ ROW("grpc.listen-address", OPTION_STRINGS, grpc_addresses), .placeholder = "ADDRESS",
 	  .help = "Where gRPC is served: HOST:PORT, :PORT for all addresses, unix:/PATH or "
-		  "unix:@NAME; repeatable. Where it is not given: the inherited socket named "
-		  "\"grpc\", or :" CONFIG_DEFAULT_GRPC_PORT "." },
+		  "unix:@NAME; repeatable. " OTHERWISE("grpc", CONFIG_DEFAULT_GRPC_PORT) },
 	{ ROW("web.listen-address", OPTION_STRINGS, web_addresses), .placeholder = "ADDRESS",
-	  .help = "Where metrics and health are served, written alike; repeatable. Where it is "
-		  "not given: the inherited socket named \"metrics\", or "
-		  ":" CONFIG_DEFAULT_WEB_PORT "." },
+	  .help = "Where metrics and health are served, written alike; "
+		  "repeatable. " OTHERWISE("metrics", CONFIG_DEFAULT_WEB_PORT) },
 	{ ROW("web.telemetry-path", OPTION_STRING, telemetry_path), .placeholder = "PATH",
 	  .value = "/metrics", .help = "Path of the metrics." },
 #undef GROUP

@@ -42,10 +42,10 @@ def test_nothing_but_what_belongs_there(builddir, tree):
     prefix = options(builddir)["prefix"].lstrip("/")
     units = {name for name in files if "/systemd/" in name}
     expected = {f"{prefix}/bin/echod"}
-    pages = {name for name in files if re.search(r"/man/man(1/echod-client\.1|8/echod\.8)(\.gz)?$", name)}
+    pages = {name for name in files if re.search(r"/man/man(1/echod-client\.1|8/echod(\.service)?\.8)(\.gz)?$", name)}
     documents = {name for name in files if f"{prefix}/share/doc/echod/" in name}
     assert expected <= files
-    assert len(pages) == 2, files
+    assert len(pages) == (3 if with_systemd(builddir) else 2), files
     assert files == expected | pages | units | documents, files - expected - pages - units
 
 
@@ -77,7 +77,7 @@ def test_without_systemd_no_unit_is_installed(tmp_path):
     plan = json.loads(meson("introspect", "--installed", str(build)))
     assert plan
     assert not [path for path in plan.values() if "systemd" in path], plan
-    assert not [path for path in plan.values() if path.endswith((".service", ".socket"))]
+    assert not [path for path in plan.values() if "echod.service" in path or path.endswith(".socket")]
     targets = meson("introspect", "--targets", str(build)).decode()
     assert "ECHOD_SYSTEMD" not in targets
 
