@@ -88,7 +88,7 @@ static const struct option table[] = {
 		  "limit of open files less 64." },
 	{ ROW("grpc.max-buffered-bytes", OPTION_SIZE, grpc_max_buffered_bytes),
 	  .placeholder = "SIZE", .value = "256MiB", .min = 1,
-	  .help = "Messages of all calls together, in and out; a request beyond it is "
+	  .help = "Messages and metadata of all calls together; a request beyond it is "
 		  "RESOURCE_EXHAUSTED." },
 	{ ROW("grpc.handshake-timeout", OPTION_DURATION, grpc_handshake_timeout_ns),
 	  .placeholder = "DURATION", .value = "10s", .min = NS_PER_MS, .max = DAY_NS,

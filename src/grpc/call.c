@@ -64,9 +64,12 @@ static enum grpc_status keep_message(struct grpc_call *call, struct bytes wire,
 		struct str copy =
 			arena_str(&call->arena, (struct str){ (const char *)wire.data, wire.len });
 
+		if (!copy.data) {
+			*ret_why = "out of memory for the message";
+			return GRPC_RESOURCE_EXHAUSTED;
+		}
 		call->each.raw = (struct bytes){ (const uint8_t *)copy.data, copy.len };
-		*ret_why = "out of memory for the message";
-		return copy.data ? GRPC_OK : GRPC_RESOURCE_EXHAUSTED;
+		return GRPC_OK;
 	}
 	switch (grpc_message_unpack(descriptor, wire, &call->arena, &call->each.message)) {
 	case 0:
@@ -118,10 +121,9 @@ const void *grpc_call_received_message(const struct grpc_call *call)
 	return call->each.message ? call->each.message : (const void *)&call->each.raw;
 }
 
-int grpc_call_pack(const struct grpc_call *call, const ProtobufCMessageDescriptor *descriptor,
-		   const void *message, struct buffer *out)
+int grpc_call_pack(const ProtobufCMessageDescriptor *descriptor, const void *message,
+		   struct buffer *out)
 {
-	(void)call;
 	return descriptor ? grpc_message_pack(message, out)
 			  : grpc_message_pack_bytes(*(const struct bytes *)message, out);
 }

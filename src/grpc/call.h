@@ -34,7 +34,7 @@ struct grpc_peer {
 enum grpc_origin {
 	GRPC_FROM_PEER,      /* the other end's status (server: it cancelled) */
 	GRPC_FROM_HERE,      /* this end: handler's finish, deadline, refusal, cancel */
-	GRPC_FROM_TRANSPORT, /* the connection was lost, or never made */
+	GRPC_FROM_TRANSPORT, /* the connection was lost, or had not been made when the call ended */
 };
 
 struct grpc_outcome {

@@ -70,11 +70,17 @@ struct grpc_call {
 		unsigned n_messages;
 		int status; /* where `finished` */
 		struct str status_message;
-		bool finished; /* no upcall but closed from here on */
+		/*
+		 * How far the end is. finished: the status is decided here, and no upcall but
+		 * `closed` follows. stream.finishing: what carries it is queued behind the body.
+		 * stream.local_ended: that was produced. settled: the status holds even if it
+		 * never is (a deadline, a cancel).
+		 */
+		bool finished;
 		bool headers_sent;
-		bool half_closed;   /* client: our side */
-		bool exists;        /* server: its headers resolved to a method; it counts */
-		bool settled;       /* the status holds though no trailers carry it */
+		bool half_closed; /* client: our side */
+		bool exists;      /* server: its headers resolved to a method; it counts */
+		bool settled;
 		bool response_seen; /* client: final response headers are in */
 		bool retried;       /* client: sent anew once */
 		bool unprocessed;
@@ -117,8 +123,8 @@ enum grpc_status grpc_call_receive(struct grpc_call *call, struct bytes bytes, s
 const void *grpc_call_received_message(const struct grpc_call *call);
 
 /* call.c: appends the prefix and the packed message. 0 or negative errno. */
-int grpc_call_pack(const struct grpc_call *call, const ProtobufCMessageDescriptor *descriptor,
-		   const void *message, struct buffer *out);
+int grpc_call_pack(const ProtobufCMessageDescriptor *descriptor, const void *message,
+		   struct buffer *out);
 
 /* call.c: fields to send: a fixed head, then the call's own metadata. */
 #define GRPC_FIXED_FIELDS 10

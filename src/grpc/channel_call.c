@@ -139,7 +139,7 @@ int grpc_channel_call_send(struct grpc_call *call, const void *message)
 	if (call->each.finished || call->each.half_closed) {
 		return -ECANCELED;
 	}
-	rv = grpc_call_pack(call, call->each.method->request, message, &call->request);
+	rv = grpc_call_pack(call->each.method->request, message, &call->request);
 	if (rv < 0) {
 		fail(call, GRPC_RESOURCE_EXHAUSTED, STR("out of memory for the request"));
 		return rv;

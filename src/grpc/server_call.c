@@ -304,7 +304,7 @@ int grpc_server_call_send(struct grpc_call *call, const void *message)
 	}
 	rv = call->each.headers_sent ? 0 : send_response_headers(call);
 	if (rv == 0) {
-		rv = grpc_call_pack(call, call->each.method->response, message,
+		rv = grpc_call_pack(call->each.method->response, message,
 				    http2_stream_out(&call->stream));
 	}
 	if (rv < 0) {

@@ -229,7 +229,7 @@ static inline struct buffer *http2_stream_out(struct http2_stream *stream)
 {
 	return &stream->out;
 }
-/* 0, or 1 above the high-water mark: await `writable`. */
+/* 0; 1 above the high-water mark: await `writable`; -ECANCELED where the stream is gone. */
 int http2_stream_wrote(struct http2_stream *stream);
 /* Ends our side after what is queued, with trailers (copied; n may be 0). 0 or -ENOMEM. */
 int http2_stream_finish(struct http2_stream *stream, const struct http2_field *trailers, size_t n);
