@@ -355,10 +355,10 @@ void door_addresses(const struct door *door, char *text, size_t size)
 
 void door_update(struct door *door)
 {
-	/* Where the oldest gives way, one may be in beyond the bound until that one has left. */
-	size_t max_house_guests = door->options.max_house_guests + door->options.evicts;
-	bool full = door->n_guests >= door->options.max_guests ||
-		    door->options.house->guests >= max_house_guests;
+	/* Where another gives way, one may be in beyond the bounds until that other has left. */
+	size_t more = door->options.evicts;
+	bool full = door->n_guests >= door->options.max_guests + more ||
+		    door->options.house->guests >= door->options.max_house_guests + more;
 
 	if (full == door->paused) {
 		return;

@@ -62,7 +62,11 @@ struct door_options {
 	struct connection_limits limits;
 	size_t max_guests;       /* on this door */
 	size_t max_house_guests; /* on all doors, when one comes in here */
-	bool evicts;             /* at the bound of the house the oldest guest gives way */
+	/*
+	 * A newcomer beyond a bound is let in: at the bound of the house the oldest guest
+	 * gives way, at that of the door serve() has to make one go.
+	 */
+	bool evicts;
 };
 
 struct door {

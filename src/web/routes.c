@@ -22,10 +22,12 @@ struct web {
 };
 
 /* SERVED counts against the maximum; EVICTED awaits its host, which closes it; SURPLUS gets 503. */
+enum role { SERVED, EVICTED, SURPLUS };
+
 struct web_connection {
 	struct list node;
 	struct web *web;
-	enum { SERVED, EVICTED, SURPLUS } role;
+	enum role role;
 	struct http1_server *server;
 	void (*evict)(void *host);
 	void *host;
@@ -169,17 +171,17 @@ static const struct http1_server_events events = {
 	.closed = on_closed,
 };
 
-/* The connection that has been still for longest; NULL where all of them move. */
-static struct web_connection *find_still(struct web *web)
+/* The one that has been still for longest, of those still for `least_ns` at least; or NULL. */
+static struct web_connection *find_still(struct web *web, enum role role, int64_t least_ns)
 {
 	struct web_connection *found = NULL;
-	int64_t longest = STILL_NS;
+	int64_t longest = least_ns;
 
 	list_for_each (&web->connections, node) {
 		struct web_connection *connection = container_of(node, struct web_connection, node);
 		int64_t still_ns = http1_server_still_ns(connection->server);
 
-		if (connection->role == SERVED && still_ns >= longest &&
+		if (connection->role == role && still_ns >= longest &&
 		    (!found || still_ns > longest)) {
 			found = connection;
 			longest = still_ns;
@@ -190,13 +192,13 @@ static struct web_connection *find_still(struct web *web)
 
 struct engine *web_accept(struct web *web, void (*evict)(void *host), void *host)
 {
-	struct web_connection *still =
-		web->n_served >= web->limits.max_connections ? find_still(web) : NULL;
-	bool surplus = web->n_served >= web->limits.max_connections && !still;
+	bool full = web->n_served >= web->limits.max_connections;
+	struct web_connection *still = full ? find_still(web, SERVED, STILL_NS) : NULL;
+	bool surplus = full && !still;
 	struct http1_server_limits limits = web->limits.http1;
 
 	if (surplus && web->n_surplus >= web->limits.max_connections) {
-		return NULL;
+		still = find_still(web, SURPLUS, 0);
 	}
 	if (surplus) {
 		limits.idle_timeout_ns = MIN(limits.idle_timeout_ns, limits.header_timeout_ns);
@@ -221,8 +223,9 @@ struct engine *web_accept(struct web *web, void (*evict)(void *host), void *host
 	web->n_surplus += surplus;
 	list_append(&web->connections, &connection->node);
 	if (still) {
+		web->n_served -= still->role == SERVED;
+		web->n_surplus -= still->role == SURPLUS;
 		still->role = EVICTED;
-		web->n_served--;
 		still->evict(still->host);
 	}
 	return engine;

@@ -62,14 +62,17 @@ struct web *web_new(const struct route *routes, size_t n, const struct web_limit
 /* Asserts that no engine is left. NULL is fine. */
 void web_free(struct web *web);
 /*
- * An engine for a new inbound connection; NULL: no memory, or far too many
- * connections: the host closes it without a word.
+ * An engine for a new inbound connection; NULL: no memory, and the host closes
+ * it without a word.
  *
  * At `max_connections` the one that has been still for longest gives way, if
  * that is at least a second: a reader that does not read, half a request, an
  * idle connection. evict(host), with what *that* connection's web_accept() was
  * given, asks its host to close it: later, not from within. Where all of them
  * move, the new connection's first request is answered 503 and closes it; of
- * such connections there are at most `max_connections` more.
+ * such connections there are at most `max_connections` more, beyond which the
+ * one of them that has been still for longest gives way. So a host that stops
+ * accepting should do so beyond twice `max_connections`, not at it: it is the
+ * newcomer that makes the others go.
  */
 struct engine *web_accept(struct web *web, void (*evict)(void *host), void *host);

@@ -339,6 +339,22 @@ def test_at_the_cap_a_moving_connection_is_kept_and_a_still_one_gives_way(serve)
             peer.socket.close()
 
 
+def test_a_crowd_of_idle_connections_does_not_keep_the_scraper_out(serve):
+    """More than are served, told 503 and waiting at the door: they are still, so they give way."""
+    server = serve("--web.max-connections=8")
+    crowd = [socket.create_connection(("127.0.0.1", server.web_port)) for _ in range(100)]
+    try:
+        time.sleep(1.5)
+        for _ in range(5):
+            start = time.monotonic()
+            assert server.get().status == 200
+            assert time.monotonic() - start < 3
+        assert server.value("echod_connections_active", listener="metrics") <= 8 + 8 + 1
+    finally:
+        for sock in crowd:
+            sock.close()
+
+
 @pytest.mark.limit(90)
 def test_a_reader_that_stops_is_closed(serve):
     """Its response makes no progress for the write time-out, and its memory is wanted back."""

@@ -318,7 +318,6 @@ static void one_more_than_all_that_move_is_told_503(void **state)
 	pass(NS_PER_S - 1);
 	assert_true(enter(2));
 	assert_true(enter(3));
-	assert_false(enter(4)); /* as many again, no more */
 	text = ask(2, "GET /metrics HTTP/1.1\r\n" HOST END "GET / HTTP/1.1\r\n" HOST END);
 	assert_int_equal(status_of(text), 503);
 	assert_int_equal(responses_in(text), 1);
@@ -338,6 +337,29 @@ static void one_more_than_all_that_move_is_told_503(void **state)
 	leave(0);
 	assert_true(enter(5)); /* a place is free again */
 	assert_int_equal(status_of(ask(5, "GET / HTTP/1.1\r\n" HOST END)), 200);
+}
+
+static void beyond_as_many_again_the_longest_waiting_gives_way(void **state)
+{
+	(void)state;
+	remake(2);
+	for (size_t i = 0; i < 4; i++) { /* two that are served, two that are not */
+		assert_true(enter(i));
+		pass(NS_PER_S / 5);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(status_of(ask(i, "GET / HTTP/1.1\r\n" HOST END)), 200);
+	}
+	assert_true(enter(4));
+	assert_int_equal(house->evicted[2], 1);
+	assert_true(enter(5)); /* before the host has closed the first */
+	assert_int_equal(house->evicted[3], 1);
+	leave(2);
+	leave(3);
+	assert_int_equal(status_of(ask(4, "GET / HTTP/1.1\r\n" HOST END)), 503);
+	leave(4);
+	assert_true(enter(6)); /* nobody has to go for it */
+	assert_int_equal(house->evicted[0] + house->evicted[1] + house->evicted[5], 0);
 }
 
 static void meters_are_optional(void **state)
@@ -396,6 +418,7 @@ int main(void)
 		TEST(the_scraper_says_how_long_it_waits),
 		TEST(the_longest_still_gives_way),
 		TEST(one_more_than_all_that_move_is_told_503),
+		TEST(beyond_as_many_again_the_longest_waiting_gives_way),
 		TEST(meters_are_optional),
 		TEST(every_allocation_may_fail),
 	};
