@@ -206,8 +206,8 @@ static void build_http2(struct build *build, struct http2_meters *http2)
 
 static void build_web(struct build *build, struct web_meters *web)
 {
-#define X(status) #status,
-	static const char *const codes[] = { WEB_STATUSES(X) "other" };
+#define X(number, phrase) #number,
+	static const char *const codes[] = { HTTP1_STATUSES(X) "other" };
 #undef X
 	struct family *requests =
 		family(build, METRIC_COUNTER, "echod_metrics_http_requests_total",

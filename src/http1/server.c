@@ -47,27 +47,13 @@ struct http1_server {
 
 const struct http1_server_limits http1_server_default_limits = HTTP1_SERVER_DEFAULT_LIMITS;
 
-#define STATUSES(X)                               \
-	X(200, "OK")                              \
-	X(400, "Bad Request")                     \
-	X(404, "Not Found")                       \
-	X(405, "Method Not Allowed")              \
-	X(408, "Request Timeout")                 \
-	X(413, "Content Too Large")               \
-	X(414, "URI Too Long")                    \
-	X(431, "Request Header Fields Too Large") \
-	X(500, "Internal Server Error")           \
-	X(501, "Not Implemented")                 \
-	X(503, "Service Unavailable")             \
-	X(505, "HTTP Version Not Supported")
-
 static const char *reason_phrase(int status)
 {
 	switch (status) {
 #define CASE(number, text) \
 	case number:       \
 		return text;
-		STATUSES(CASE)
+		HTTP1_STATUSES(CASE)
 #undef CASE
 	default:
 		return "";

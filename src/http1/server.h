@@ -51,6 +51,21 @@ struct str http1_request_header(const struct http1_request *request, struct str 
 const struct http1_header *http1_request_next(const struct http1_request *request, struct str name,
 					      const struct http1_header *previous);
 
+/* The statuses that this layer answers with, and those that it expects of handlers. */
+#define HTTP1_STATUSES(X)                         \
+	X(200, "OK")                              \
+	X(400, "Bad Request")                     \
+	X(404, "Not Found")                       \
+	X(405, "Method Not Allowed")              \
+	X(408, "Request Timeout")                 \
+	X(413, "Content Too Large")               \
+	X(414, "URI Too Long")                    \
+	X(431, "Request Header Fields Too Large") \
+	X(500, "Internal Server Error")           \
+	X(501, "Not Implemented")                 \
+	X(503, "Service Unavailable")             \
+	X(505, "HTTP Version Not Supported")
+
 /*
  * Date, Content-Length and Connection are added; a status without a known
  * reason phrase goes out without one.

@@ -13,7 +13,8 @@ struct exposition {
 	int (*encode)(struct registry *registry, struct buffer *out);
 };
 
-/* Text format 0.0.4: text/plain; version=0.0.4; charset=utf-8 */
+/* Text format 0.0.4. */
+#define EXPOSITION_TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 extern const struct exposition exposition_text;
 
 /*

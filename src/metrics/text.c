@@ -229,6 +229,6 @@ static int text_encode(struct registry *registry, struct buffer *out)
 }
 
 const struct exposition exposition_text = {
-	.content_type = "text/plain; version=0.0.4; charset=utf-8",
+	.content_type = EXPOSITION_TEXT_TYPE,
 	.encode = text_encode,
 };

@@ -1,8 +1,9 @@
 #include "web/negotiate.h"
 
 #include "base/util.h"
+#include "metrics/exposition.h"
 
-#define TEXT "text/plain; version=0.0.4; charset=utf-8"
+#define TEXT EXPOSITION_TEXT_TYPE
 
 /* One alternative of a list: its name, its weight in thousandths, and what else matters here. */
 struct clause {

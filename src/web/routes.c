@@ -139,8 +139,8 @@ static void on_request(void *user, struct http1_server *server, const struct htt
 static void on_responded(void *user, int status)
 {
 	static const int statuses[] = {
-#define STATUS(number) number,
-		WEB_STATUSES(STATUS)
+#define STATUS(number, phrase) number,
+		HTTP1_STATUSES(STATUS)
 #undef STATUS
 	};
 	struct web_connection *connection = user;

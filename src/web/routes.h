@@ -28,25 +28,11 @@ struct route {
 	void *user;
 };
 
-#define WEB_STATUSES(X) \
-	X(200)          \
-	X(400)          \
-	X(404)          \
-	X(405)          \
-	X(408)          \
-	X(413)          \
-	X(414)          \
-	X(431)          \
-	X(500)          \
-	X(501)          \
-	X(503)          \
-	X(505)
-
-#define WEB_STATUS_ONE(status) +1
-enum { WEB_N_STATUSES = WEB_STATUSES(WEB_STATUS_ONE) };
+#define WEB_STATUS_ONE(number, phrase) +1
+enum { WEB_N_STATUSES = HTTP1_STATUSES(WEB_STATUS_ONE) };
 
 struct web_meters {
-	/* echod_metrics_http_requests_total{code}, in the order of WEB_STATUSES; then "other" */
+	/* echod_metrics_http_requests_total{code}, in the order of HTTP1_STATUSES; then "other" */
 	struct counter *requests[WEB_N_STATUSES + 1];
 };
 

@@ -129,8 +129,8 @@ static const char *ask(size_t i, const char *request)
 static uint64_t counted(int status)
 {
 	static const int statuses[] = {
-#define STATUS(number) number,
-		WEB_STATUSES(STATUS)
+#define STATUS(number, phrase) number,
+		HTTP1_STATUSES(STATUS)
 #undef STATUS
 	};
 
