@@ -42,9 +42,9 @@ struct log_field {
 #define LOG_DURATION(k, ns) ((struct log_field){ (k), LOG_FIELD_NS, { 0 }, (int64_t)(ns) })
 
 /*
- * Below `level` nothing is written. With `journal` (stderr is journald's own
- * stream: $JOURNAL_STREAM names its device and inode) lines carry the syslog
- * prefix <3>..<7> and no time. Before log_init(): info, logfmt, fd 2.
+ * Below `level` nothing is written. Where `fd` is journald's own stream
+ * ($JOURNAL_STREAM names its device and inode) lines carry the syslog prefix
+ * <3>..<7> and no time. Before log_init(): info, logfmt, fd 2.
  */
 void log_init(enum log_level level, enum log_format format, int fd);
 bool log_enabled(enum log_level level);
