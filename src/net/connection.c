@@ -276,7 +276,10 @@ static bool offer_kept(struct connection *connection)
 
 /* -- Flush: all that happens between a cause and its one write -- */
 
-/* Says FIN; then reads until the peer's, or the linger time is over, so that unread input makes no RST. */
+/*
+ * Says FIN; then reads until the peer's, or the linger time is over, so that
+ * unread input makes no RST.
+ */
 static void finish(struct connection *connection)
 {
 	connection->phase = LINGERING;

@@ -51,14 +51,23 @@ struct connection_limits {
 extern const struct connection_limits connection_default_limits;
 
 struct connection_events {
-	/* The transport is up: return the engine, or NULL to close. The connection owns it from here. */
+	/*
+	 * The transport is up: return the engine, or NULL to close. The connection owns it
+	 * from here.
+	 */
 	struct engine *(*ready)(void *user, struct connection *connection);
-	/* Last. The connection is freed on return. `err`: 0 or negative errno. Never from inside your call. */
+	/*
+	 * Last. The connection is freed on return. `err`: 0 or negative errno. Never from
+	 * inside your call.
+	 */
 	void (*closed)(void *user, struct connection *connection, enum connection_close_reason why,
 		       int err);
 };
 
-/* NULL: no memory; the transport is then closed. Accepted transports: `ready` follows from the loop. */
+/*
+ * NULL: no memory; the transport is then closed. Accepted transports: `ready`
+ * follows from the loop.
+ */
 struct connection *connection_new(struct loop *loop, struct transport *transport,
 				  const struct connection_limits *limits,
 				  const struct connection_meters *meters,

@@ -20,7 +20,10 @@ struct listener_meters {
 };
 
 struct listener_events {
-	/* A new peer; the receiver owns the transport: attach, then it reads at once. `peer` is borrowed. */
+	/*
+	 * A new peer; the receiver owns the transport: attach, then it reads at once.
+	 * `peer` is borrowed.
+	 */
 	void (*accepted)(void *user, struct listener *listener, struct transport *transport,
 			 const struct address *peer);
 	void (*closed)(void *user, struct listener *listener); /* last */

@@ -8,7 +8,10 @@
 
 #include "net/loop.h"
 
-/* True: the path is a socket that nobody answers on. Connecting to any other file is refused, too. */
+/*
+ * True: the path is a socket that nobody answers on. Connecting to any other file
+ * is refused, too.
+ */
 static bool stale(const struct address *address)
 {
 	const struct sockaddr_un *un = (const struct sockaddr_un *)&address->storage;

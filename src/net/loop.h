@@ -55,12 +55,18 @@ static inline void loop_task_init(struct loop_task *task, void (*run)(struct loo
 	list_init(&task->node);
 	task->run = run;
 }
-/* Runs it once before the loop sleeps. Idempotent while it waits; legal anywhere on the loop's thread. */
+/*
+ * Runs it once before the loop sleeps. Idempotent while it waits; legal anywhere
+ * on the loop's thread.
+ */
 void loop_schedule(struct loop *loop, struct loop_task *task);
 void loop_unschedule(struct loop_task *task);
 
 struct loop_signal;
-/* Upcall on the loop, not in a handler. NULL: failed. Keeps the loop alive until loop_signal_free(). */
+/*
+ * Upcall on the loop, not in a handler. NULL: failed. Keeps the loop alive until
+ * loop_signal_free().
+ */
 struct loop_signal *loop_signal_new(struct loop *loop, int number,
 				    void (*raised)(void *user, int number), void *user);
 void loop_signal_free(struct loop_signal *signal);

@@ -1,4 +1,7 @@
-/* tcp and unix sockets as transports, over uv_stream_t. Reads go through the loop's one 64 KiB buffer. */
+/*
+ * tcp and unix sockets as transports, over uv_stream_t. Reads go through the
+ * loop's one 64 KiB buffer.
+ */
 #pragma once
 
 #include "net/address.h"

@@ -1,7 +1,8 @@
 /*
  * Every allocation fails in turn: ours, nghttp2's and protobuf-c's, during
- * connect, calls and drain; alone, some in a row, or all that follow. Each call still closes exactly once, nothing leaks
- * (the sanitizers say), and the next round works.
+ * connect, calls and drain; alone, some in a row, or all that follow. Each call
+ * still closes exactly once, nothing leaks (the sanitizers say), and the next
+ * round works.
  *
  * This executable is linked with -Wl,--wrap for the allocator: nghttp2 and
  * protobuf-c are given allocators that lie in our own libraries.

@@ -1,4 +1,7 @@
-/* Calls that one end, or the library beneath, would leave open for ever: something ends each of them. */
+/*
+ * Calls that one end, or the library beneath, would leave open for ever: something
+ * ends each of them.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

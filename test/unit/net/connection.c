@@ -230,7 +230,10 @@ static void two_that_only_talk_and_one_that_asks(void **state)
 	struct bench *bench = *state;
 	size_t sent = 0, seen = 0;
 
-	/* Output in flight alone, below the bound, does not stop reading: the engine hears PINGs, RST_STREAM. */
+	/*
+	 * Output in flight alone, below the bound, does not stop reading: the engine hears
+	 * PINGs, RST_STREAM.
+	 */
 	bench->limits.output_soft_max = 8 * MIB;
 	bench_connect(bench);
 	fake_speak(&bench->fake, 2 * MIB);

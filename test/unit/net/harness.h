@@ -69,7 +69,10 @@ static inline void turn_for(struct loop *loop, int64_t ns)
 	}
 }
 
-/* Turns until the loop has nothing left, and gives it back: whoever leaves a handle is found out. */
+/*
+ * Turns until the loop has nothing left, and gives it back: whoever leaves a
+ * handle is found out.
+ */
 static inline void free_loop(struct loop *loop)
 {
 	TURN_UNTIL(loop, !loop_turn(loop));

@@ -398,7 +398,10 @@ static void lag_is_measured_and_keeps_nothing_alive(void **state)
 	histogram_read(&lag, &seen);
 	assert_int_equal(seen.cumulative[lag.bounds->n], 1);
 	assert_true(seen.sum < 0.1); /* the lag, not the period */
-	/* A loop that was held up for 300 ms lags by about 200; missed periods are not made up for. */
+	/*
+	 * A loop that was held up for 300 ms lags by about 200; missed periods are not
+	 * made up for.
+	 */
 	usleep(300 * 1000);
 	alarm_init(&alarm, loop);
 	timer_start(loop_timers(loop), &alarm.timer, 0);

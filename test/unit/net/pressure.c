@@ -1,4 +1,7 @@
-/* What only shows when there is much of it: two ends that both send, many peers, few descriptors. */
+/*
+ * What only shows when there is much of it: two ends that both send, many peers,
+ * few descriptors.
+ */
 #include "harness.h"
 
 #include <poll.h>
