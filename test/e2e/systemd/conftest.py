@@ -131,7 +131,15 @@ def boot(process, echod, log):
         return int(children[0]) if children else None
 
     pid = until(first_child, "the machine's process 1")
-    until(lambda: pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "systemd", "systemd", 20)
+
+
+    def is_systemd():
+        try:
+            return pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "systemd"
+        except FileNotFoundError:
+            pytest.fail(f"the machine ended before its systemd began; console: {log.read_text(errors='replace')}")
+
+    until(is_systemd, "systemd", 20)
     machine = Machine(process, pid, echod)
 
     def running():
