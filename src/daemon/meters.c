@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "version.h"
 
-static const char *const door_names[DOORS] = { "grpc", "metrics" };
+const char *const door_names[DOORS] = { "grpc", "metrics" };
 
 static const char *const close_reasons[CONNECTION_CLOSE_REASONS] = {
 	[CONNECTION_CLOSED_PEER] = "peer",   [CONNECTION_CLOSED_DONE] = "done",

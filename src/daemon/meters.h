@@ -16,6 +16,8 @@
 
 /* The two doors; also the index of what is counted for each. */
 enum meters_door { DOOR_GRPC, DOOR_METRICS, DOORS };
+/* "grpc", "metrics": in labels, in the log, and as names of inherited sockets. */
+extern const char *const door_names[DOORS];
 
 struct meters_door_set {
 	struct listener_meters listener;

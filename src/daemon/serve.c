@@ -367,8 +367,6 @@ static int build_web(struct app *app)
 	return app->web ? 0 : -ENOMEM;
 }
 
-static const char *const door_names[DOORS] = { "grpc", "metrics" };
-
 static void build_doors(struct app *app)
 {
 	static const struct door_events events[DOORS] = {
