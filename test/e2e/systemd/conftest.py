@@ -126,12 +126,13 @@ def machine(echod, layer, tmp_path_factory):
 def boot(process, echod, log):
     def first_child():
         assert process.poll() is None, log.read_text(errors="replace")
+        if pathlib.Path(f"/proc/{process.pid}/comm").read_text().strip() != "unshare":
+            return None  # a child of the script that becomes it
         with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
             children = file.read().split()
         return int(children[0]) if children else None
 
     pid = until(first_child, "the machine's process 1")
-
 
     def is_systemd():
         try:
