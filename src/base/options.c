@@ -88,19 +88,23 @@ static void clear(struct option_strings *list)
 	*list = (struct option_strings){ NULL, 0 };
 }
 
-/* Replaces the list by the comma-separated, non-empty parts of `text`. */
-static int split(struct option_strings *list, const char *text)
+/* Replaces the list by the comma-separated, non-empty parts of `text`; one at least. */
+static int split(struct option_strings *list, const char *text, char *why, size_t size_of_why)
 {
 	size_t n = 1, size = strlen(text) + 1;
 	const char **items;
 	char *rest, *part;
 
+	if (text[strspn(text, ",")] == '\0') {
+		snprintf(why, size_of_why, "is a list without an item");
+		return -1;
+	}
 	for (const char *p = text; *p != '\0'; p++) {
 		n += *p == ',';
 	}
 	items = malloc((n + 1) * sizeof(*items) + size);
 	if (!items) {
-		return -1;
+		return out_of_memory(why, size_of_why);
 	}
 	rest = memcpy(items + n + 1, text, size);
 	clear(list);
@@ -201,7 +205,7 @@ static int assign(const struct option *option, void *values, const char *text, c
 		*(const char **)value = text;
 		return 0;
 	case OPTION_STRINGS:
-		return split(value, text) < 0 ? out_of_memory(why, size) : 0;
+		return split(value, text, why, size);
 	case OPTION_UINT:
 	case OPTION_SIZE:
 	case OPTION_DURATION:

@@ -83,6 +83,10 @@ static int parse_inet(const char *text, const char *default_port, struct address
 	} else {
 		const char *colon = strchr(text, ':');
 
+		if (strstr(text, "://")) {
+			return complain(why, size,
+					"is a URL: an address is HOST:PORT or unix:/PATH");
+		}
 		if (colon && strchr(colon + 1, ':')) {
 			return complain(why, size, "is an IPv6 address without brackets");
 		}

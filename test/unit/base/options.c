@@ -380,6 +380,16 @@ static void lists_in_the_environment_have_commas(void **state)
 	assert_addresses(":3", NULL);
 }
 
+static void a_list_of_commas_alone_is_an_error(void **state)
+{
+	const char **environment = LIST("TEST_GRPC_LISTEN_ADDRESS=,,");
+
+	(void)state;
+	assert_int_equal(parse_with(environment, NOTHING), OPTIONS_ERROR);
+	assert_non_null(strstr(got.error, "TEST_GRPC_LISTEN_ADDRESS"));
+	assert_non_null(strstr(got.error, "is a list without an item"));
+}
+
 static void an_empty_variable_counts_as_unset(void **state)
 {
 	const char **environment = LIST("TEST_MAX_STREAMS=", "TEST_GRPC_LISTEN_ADDRESS=");
@@ -480,6 +490,7 @@ int main(void)
 		TEST(long_arguments_do_not_push_out_the_reason),
 		TEST(a_flag_beats_the_environment_beats_the_default),
 		TEST(lists_in_the_environment_have_commas),
+		TEST(a_list_of_commas_alone_is_an_error),
 		TEST(an_empty_variable_counts_as_unset),
 		TEST(a_wrong_variable_is_an_error_by_its_name),
 		TEST(unknown_variables_are_warned_of),

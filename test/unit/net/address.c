@@ -65,6 +65,8 @@ static void bad_spellings_are_told_why(void **state)
 		{ ":1 ", "port" },
 		{ ":0x50", "port" },
 		{ ":http", "port" },
+		{ "http://localhost:9876", "URL" },
+		{ "dns:///localhost:9876", "URL" },
 		{ "::1", "brackets" },
 		{ "::", "brackets" },
 		{ "fe80::1:80", "brackets" },

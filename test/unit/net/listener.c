@@ -344,17 +344,18 @@ static void a_live_one_is_not(void **state)
 
 static void any_other_file_is_not(void **state)
 {
-	struct address address = address_of("unix:/tmp/net-test-file");
-	const struct sockaddr_un *un = (const struct sockaddr_un *)&address.storage;
-	int fd = open(un->sun_path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+	char spec[] = "unix:/tmp/net-test-XXXXXX";
+	const char *path = spec + strlen("unix:");
+	int fd = mkostemp(spec + strlen("unix:"), O_CLOEXEC);
 	struct stat file;
 
+	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "precious", 8), 8);
-	assert_fails(*state, "unix:/tmp/net-test-file", -EADDRINUSE);
-	assert_int_equal(stat(un->sun_path, &file), 0);
+	assert_fails(*state, spec, -EADDRINUSE);
+	assert_int_equal(stat(path, &file), 0);
 	assert_int_equal(file.st_size, 8);
 	close(fd);
-	unlink_place(&address);
+	unlink(path);
 }
 
 static void a_path_that_cannot_be_is_an_error(void **state)
