@@ -175,7 +175,8 @@ static void accept_backlog(struct listener *listener)
  * reading refuses them; on a TCP one a filter drops what begins a connection
  * (SYN without ACK: byte 13 of the header, RFC 9293 3.1), and the peer's kernel
  * tries again when the port is closed or someone else's. Handshakes under way
- * may finish. Where the kernel knows no filters, the gap stays.
+ * may finish. Where the kernel allows no filter (some want privilege for it), the
+ * gap stays; --shutdown.delay, which lets balancers look elsewhere first, hides it.
  *
  * Not on an adopted socket: it is shared with whoever passed it on.
  */

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from daemon import until
 from frames import (
     ACK, CANCEL, DATA, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR,
     PREFACE, RST_STREAM, SETTINGS,
@@ -284,6 +285,7 @@ def test_an_answer_before_the_request_is_sent_ends_the_call(host, run):
     served = host(serve)
     assert outcome(run("client", "--timeout=8s", served.target)) == "PERMISSION_DENIED"
     assert time.monotonic() - start < 5
+    until(lambda: seen, "the reset, which the host may read after the client has ended")
     assert seen == [(RST_STREAM, 0, 1, struct.pack(">I", NO_ERROR))]
 
 

@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <linux/filter.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -268,9 +269,28 @@ static pid_t begin_visits(const struct address *address)
 	return pid;
 }
 
+/* Some kernels let only root attach a filter to a socket; the gap at the end of a listener then stays. */
+static bool filters_are_allowed(void)
+{
+	struct sock_filter all[] = { BPF_STMT(BPF_RET | BPF_K, UINT32_MAX) };
+	struct sock_fprog program = { ARRAY_SIZE(all), all };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool allowed;
+
+	assert_true(fd >= 0);
+	allowed = setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+	close(fd);
+	return allowed;
+}
+
 static void nobody_who_got_in_is_lost_when_the_listener_closes(void **state)
 {
 	struct house *house = *state;
+
+	if (house->place->kind == ADDRESS_INET && !filters_are_allowed()) {
+		print_message("this kernel lets only root attach socket filters\n");
+		skip();
+	}
 
 	for (int round = 0; round < 25; round++) {
 		pid_t visitors[3];
