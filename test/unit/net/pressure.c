@@ -269,7 +269,10 @@ static pid_t begin_visits(const struct address *address)
 	return pid;
 }
 
-/* Some kernels let only root attach a filter to a socket; the gap at the end of a listener then stays. */
+/*
+ * Some kernels let only root attach a filter to a socket; the gap at the end of a
+ * listener then stays.
+ */
 static bool filters_are_allowed(void)
 {
 	struct sock_filter all[] = { BPF_STMT(BPF_RET | BPF_K, UINT32_MAX) };
