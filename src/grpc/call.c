@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <strings.h>
 
 #include "grpc/call_p.h"
@@ -28,6 +29,13 @@ void grpc_call_end(struct grpc_call *call)
 	if (call->channel) {
 		buffer_trim(&call->request, REQUEST_KEEP_BYTES);
 	}
+}
+
+void grpc_call_free(struct grpc_call *call)
+{
+	buffer_free(&call->stream.out);
+	buffer_free(&call->request);
+	free(call);
 }
 
 enum grpc_content grpc_content_parse(struct str value)

@@ -21,6 +21,12 @@
  */
 #define GRPC_METADATA_GROWTH 4
 
+/*
+ * Blocks of nghttp2 that a server or a channel keeps to use again: enough for a
+ * few thousand streams at once; a burst beyond that goes through malloc.
+ */
+#define GRPC_POOLED_BYTES (4 * MIB)
+
 struct grpc_server;
 struct grpc_connection;
 struct grpc_channel;
@@ -57,7 +63,7 @@ struct grpc_call {
 	/* From here to the end of the group zeroed for each call. */
 	struct grpc_call_each {
 		const struct grpc_method *method;
-		const struct grpc_service *service;
+		const struct grpc_service *service; /* client */
 		const struct grpc_call_events *events;
 		const struct grpc_method_meters *meters;
 		void *context;
@@ -107,6 +113,8 @@ static inline struct grpc_call *grpc_call_of(struct http2_stream *stream)
 void grpc_call_begin(struct grpc_call *call, struct timers *timers, int64_t now_ns, size_t cap);
 /* call.c: after `closed`: everything it held goes back, for good or until the next begin. */
 void grpc_call_end(struct grpc_call *call);
+/* call.c: the memory of a call that has ended. */
+void grpc_call_free(struct grpc_call *call);
 
 /* call.c: content-type, of either side. */
 enum grpc_content grpc_content_parse(struct str value);

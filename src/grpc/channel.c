@@ -25,9 +25,6 @@
 
 #define DEFAULT_MAX_MESSAGE (4 * MIB)
 
-/* Blocks of nghttp2 that wait to be used again. */
-#define MAX_POOLED_BYTES (4 * MIB)
-
 /* Calls kept for reuse. */
 #define MAX_FREE_CALLS 1024
 
@@ -72,9 +69,7 @@ void grpc_channel_release_call(struct grpc_call *call)
 		list_prepend(&channel->free_calls, &call->node);
 		channel->n_free++;
 	} else {
-		buffer_free(&call->stream.out);
-		buffer_free(&call->request);
-		free(call);
+		grpc_call_free(call);
 	}
 }
 
@@ -231,7 +226,7 @@ struct grpc_channel *grpc_channel_new(const struct grpc_channel_options *options
 	list_init(&channel->connections);
 	list_init(&channel->free_calls);
 	timer_init(&channel->kick, on_kick);
-	pool_init(&channel->pool, MAX_POOLED_BYTES);
+	pool_init(&channel->pool, GRPC_POOLED_BYTES);
 	return channel;
 }
 
@@ -247,9 +242,7 @@ void grpc_channel_free(struct grpc_channel *channel)
 	while ((node = list_pop(&channel->free_calls))) {
 		struct grpc_call *call = container_of(node, struct grpc_call, node);
 
-		buffer_free(&call->stream.out);
-		buffer_free(&call->request);
-		free(call);
+		grpc_call_free(call);
 	}
 	pool_deinit(&channel->pool);
 	free(channel);

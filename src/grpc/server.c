@@ -11,12 +11,6 @@
 
 #include "grpc/server_p.h"
 
-/*
- * Blocks of nghttp2 that wait to be used again: enough for a few thousand
- * streams at once; a burst beyond that goes through malloc.
- */
-#define MAX_POOLED_BYTES (4 * MIB)
-
 const struct grpc_server_limits grpc_server_default_limits = {
 	.http2 = HTTP2_DEFAULT_LIMITS,
 	.max_message_bytes = 4 * MIB,
@@ -64,8 +58,7 @@ void grpc_server_release_call(struct grpc_call *call)
 		server->n_free++;
 		return;
 	}
-	buffer_free(&call->stream.out);
-	free(call);
+	grpc_call_free(call);
 }
 
 /* Methods */
@@ -80,7 +73,6 @@ void grpc_server_find_method(struct grpc_call *call, struct str path)
 
 		if (str_equal(path, entry->path)) {
 			call->each.method = entry->method;
-			call->each.service = entry->service;
 			call->each.events = entry->method->events;
 			call->each.context = entry->context;
 			call->each.meters = entry->meters;
@@ -124,7 +116,7 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *options)
 	}
 	server->connection_id_name = str_from(options->connection_id_name);
 	list_init(&server->free_calls);
-	pool_init(&server->pool, MAX_POOLED_BYTES);
+	pool_init(&server->pool, GRPC_POOLED_BYTES);
 	return server;
 }
 
@@ -139,8 +131,7 @@ void grpc_server_free(struct grpc_server *server)
 	while ((node = list_pop(&server->free_calls))) {
 		struct grpc_call *call = container_of(node, struct grpc_call, node);
 
-		buffer_free(&call->stream.out);
-		free(call);
+		grpc_call_free(call);
 	}
 	pool_deinit(&server->pool);
 	for (size_t i = 0; i < server->n_methods; i++) {
@@ -167,7 +158,7 @@ static int add_method(struct grpc_server *server, const struct grpc_service *ser
 	if (len < 0) {
 		return -ENOMEM;
 	}
-	grown[n] = (struct registered){ { path, (size_t)len }, service, method, context, meters };
+	grown[n] = (struct registered){ { path, (size_t)len }, method, context, meters };
 	server->n_methods++;
 	server->state_size = MAX(server->state_size, method->state_size);
 	return 0;

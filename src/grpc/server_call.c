@@ -21,13 +21,6 @@ static const struct grpc_server_limits *limits_of(const struct grpc_call *call)
 	return call->server->options.limits;
 }
 
-static void count(struct counter *counter)
-{
-	if (counter) {
-		counter_increment(counter);
-	}
-}
-
 void grpc_server_call_on_deadline(struct timer *timer)
 {
 	struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
@@ -36,7 +29,7 @@ void grpc_server_call_on_deadline(struct timer *timer)
 	if (stream->local_ended || !http2_stream_open(stream)) {
 		return; /* the answer is out, or nobody waits for it any more */
 	}
-	count(call->server->options.meters->deadlines_exceeded);
+	meter_count(call->server->options.meters->deadlines_exceeded);
 	if (call->each.finished || buffer_len(http2_stream_out(stream)) > 0) {
 		/* the peer's window holds the answer back, and would hold trailers behind it */
 		grpc_call_cancel(call, GRPC_DEADLINE_EXCEEDED);
@@ -345,7 +338,7 @@ static void answer_http(struct grpc_call *call, enum grpc_refusal refusal, struc
 	};
 	size_t n = refusal == GRPC_REFUSED_405 ? 3 : 2;
 
-	count(call->server->options.meters->refused[refusal]);
+	meter_count(call->server->options.meters->refused[refusal]);
 	call->each.finished = true;
 	if (call->each.head.head) {
 		/* RFC 9110 9.3.2: the same without content */
@@ -365,7 +358,7 @@ static void answer_http(struct grpc_call *call, enum grpc_refusal refusal, struc
 /* An answer in gRPC to a request that named no method of ours. */
 static void refuse(struct grpc_call *call, enum grpc_status status, const char *why)
 {
-	count(call->server->options.meters->refused[GRPC_REFUSED_200]);
+	meter_count(call->server->options.meters->refused[GRPC_REFUSED_200]);
 	grpc_call_finish(call, status, why);
 }
 
@@ -540,7 +533,7 @@ static void count_closed(const struct grpc_call *call, enum grpc_status status)
 	counter_increment(status == GRPC_OK ? meters->handled_ok : meters->handled_failed);
 	counter_increment(status == GRPC_OK ? meters->calls_ok : meters->calls_failed);
 	histogram_observe(meters->latency, (double)ns / (double)NS_PER_S);
-	count(meters->by_status[status]);
+	meter_count(meters->by_status[status]);
 }
 
 /* How the call ended, seen from here. */

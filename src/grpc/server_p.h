@@ -9,7 +9,6 @@
 /* A method that is served. */
 struct registered {
 	struct str path; /* "/muzz.Service/Echo": what :path must equal; owned */
-	const struct grpc_service *service;
 	const struct grpc_method *method;
 	void *context;
 	const struct grpc_method_meters *meters; /* may be NULL */

@@ -65,7 +65,7 @@ static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const
 	stream->header_bytes += name_len + value_len + FIELD_OVERHEAD;
 	if (stream->header_bytes > session->limits->max_header_list_bytes) {
 		if (!stream->too_large) {
-			http2_count(session->meters->header_lists_too_large);
+			meter_count(session->meters->header_lists_too_large);
 			stream->too_large = true;
 		}
 		if (stream->header_bytes / HEADER_LIST_ABUSE >
@@ -164,7 +164,7 @@ static void received_goaway(struct http2_session *session, const nghttp2_frame *
 {
 	const nghttp2_goaway *goaway = &frame->goaway;
 
-	http2_count(session->meters->goaway_received[http2_error_index(goaway->error_code)]);
+	meter_count(session->meters->goaway_received[http2_error_index(goaway->error_code)]);
 	session->goaway_received = true;
 	session->peer_last_id = (uint32_t)goaway->last_stream_id;
 	if (session->events->goaway) {
@@ -178,7 +178,7 @@ static void received_reset(struct http2_session *session, const nghttp2_frame *f
 {
 	struct http2_stream *stream = find(session, frame->hd.stream_id);
 
-	http2_count(session->meters
+	meter_count(session->meters
 			    ->rst_stream_received[http2_error_index(frame->rst_stream.error_code)]);
 	if (stream) {
 		stream->origin = HTTP2_CLOSED_BY_PEER;
@@ -205,7 +205,7 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 		break;
 	case NGHTTP2_PING:
 		if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
-			http2_count(session->meters->pings_received);
+			meter_count(session->meters->pings_received);
 		} else if (session->phase == HTTP2_DRAINING) {
 			http2_session_final_goaway(session);
 		}
@@ -243,9 +243,9 @@ static void sent_end_stream(struct http2_session *session, int32_t id)
 
 static void sent_goaway(struct http2_session *session, uint32_t code)
 {
-	http2_count(session->meters->goaway_sent[http2_error_index(code)]);
+	meter_count(session->meters->goaway_sent[http2_error_index(code)]);
 	if (code != NGHTTP2_NO_ERROR) {
-		http2_count(session->meters->protocol_errors[http2_error_index(code)]);
+		meter_count(session->meters->protocol_errors[http2_error_index(code)]);
 	}
 }
 
@@ -262,7 +262,7 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 		}
 		break;
 	case NGHTTP2_RST_STREAM:
-		http2_count(
+		meter_count(
 			session->meters
 				->rst_stream_sent[http2_error_index(frame->rst_stream.error_code)]);
 		break;

@@ -74,7 +74,7 @@ static void on_deadline(struct timer *timer)
 		return;
 	}
 	if (session->phase == HTTP2_HANDSHAKE) {
-		http2_count(session->meters->handshake_timeouts);
+		meter_count(session->meters->handshake_timeouts);
 	}
 	session->mute = true;
 	http2_session_wake(session);
@@ -124,7 +124,7 @@ static ssize_t receive(struct engine *engine, const uint8_t *bytes, size_t n)
 	}
 	if (taken < 0) {
 		if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
-			http2_count(session->meters->protocol_errors[HTTP2_PROTOCOL_ERROR]);
+			meter_count(session->meters->protocol_errors[HTTP2_PROTOCOL_ERROR]);
 			session->mute = true;
 		}
 		return taken == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;

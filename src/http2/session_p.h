@@ -52,13 +52,6 @@ static inline void http2_session_wake(struct http2_session *session)
 	}
 }
 
-static inline void http2_count(struct counter *counter)
-{
-	if (counter) {
-		counter_increment(counter);
-	}
-}
-
 static inline size_t http2_error_index(uint32_t code)
 {
 	return MIN(code, HTTP2_ERROR_COUNT);

@@ -35,7 +35,7 @@ void http2_stream_attach(struct http2_session *session, struct http2_stream *str
 	stream->id = id;
 	list_append(&session->open, &stream->node);
 	session->n_open++;
-	http2_count(session->meters->streams_opened);
+	meter_count(session->meters->streams_opened);
 	if (session->meters->streams_active) {
 		gauge_add(session->meters->streams_active, 1);
 	}
@@ -181,8 +181,9 @@ int http2_stream_wrote(struct http2_stream *stream)
 	return stream->above_high_water;
 }
 
-/* Keeps the trailers until they are submitted, fields and text in one block. */
-static int keep_trailers(struct http2_stream *stream, const struct http2_field *fields, size_t n)
+/* A copy that lives until they are submitted, fields and text in one block. NULL: no memory. */
+static const struct http2_field *keep_trailers(struct http2_stream *stream,
+					       const struct http2_field *fields, size_t n)
 {
 	size_t size = n * sizeof(*fields);
 	struct http2_field *kept;
@@ -193,7 +194,7 @@ static int keep_trailers(struct http2_stream *stream, const struct http2_field *
 	}
 	kept = malloc(size);
 	if (!kept) {
-		return -ENOMEM;
+		return NULL;
 	}
 	text = (char *)(kept + n);
 	for (size_t i = 0; i < n; i++) {
@@ -209,28 +210,18 @@ static int keep_trailers(struct http2_stream *stream, const struct http2_field *
 		}
 	}
 	stream->trailers_memory = kept;
-	stream->trailers = kept;
-	stream->n_trailers = n;
-	return 0;
+	return kept;
 }
 
-int http2_stream_finish(struct http2_stream *stream, const struct http2_field *trailers, size_t n)
+static bool may_finish(const struct http2_stream *stream)
 {
-	if (!http2_stream_open(stream) || stream->finishing) {
-		return -ECANCELED;
-	}
-	if (n > 0 && keep_trailers(stream, trailers, n) < 0) {
-		return -ENOMEM;
-	}
-	stream->finishing = true;
-	resume(stream);
-	return 0;
+	return http2_stream_open(stream) && !stream->finishing;
 }
 
 int http2_stream_finish_constant(struct http2_stream *stream, const struct http2_field *trailers,
 				 size_t n)
 {
-	if (!http2_stream_open(stream) || stream->finishing) {
+	if (!may_finish(stream)) {
 		return -ECANCELED;
 	}
 	stream->trailers = trailers;
@@ -238,6 +229,20 @@ int http2_stream_finish_constant(struct http2_stream *stream, const struct http2
 	stream->finishing = true;
 	resume(stream);
 	return 0;
+}
+
+int http2_stream_finish(struct http2_stream *stream, const struct http2_field *trailers, size_t n)
+{
+	if (!may_finish(stream)) {
+		return -ECANCELED;
+	}
+	if (n > 0) {
+		trailers = keep_trailers(stream, trailers, n);
+		if (!trailers) {
+			return -ENOMEM;
+		}
+	}
+	return http2_stream_finish_constant(stream, trailers, n);
 }
 
 void http2_stream_reset(struct http2_stream *stream, enum http2_error code)

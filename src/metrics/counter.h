@@ -55,3 +55,11 @@ static inline int64_t gauge_read(const struct gauge *gauge)
 {
 	return atomic_load_explicit(&gauge->value, memory_order_relaxed);
 }
+
+/* For a meter that its owner may not have been given: NULL counts nothing. */
+static inline void meter_count(struct counter *counter)
+{
+	if (counter) {
+		counter_increment(counter);
+	}
+}

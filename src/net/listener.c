@@ -55,13 +55,6 @@ struct listener {
 	bool adopted, paused, resting, closing;
 };
 
-static void count(struct counter *counter)
-{
-	if (counter) {
-		counter_increment(counter);
-	}
-}
-
 static void on_readable(uv_poll_t *poll, int status, int events);
 
 /* Watches the sockets while peers are wanted. */
@@ -82,7 +75,7 @@ static void update_polls(struct listener *listener)
 static void rest(struct listener *listener, int err)
 {
 	if (err == EMFILE || err == ENFILE) {
-		count(listener->meters.refused_files);
+		meter_count(listener->meters.refused_files);
 	}
 	if (!listener->closing) {
 		listener->resting = true;
@@ -140,7 +133,7 @@ static bool accept_one(struct listening *socket)
 		return false;
 	}
 	if (stream_adopt(stream, fd, &transport) == 0) {
-		count(listener->meters.accepted);
+		meter_count(listener->meters.accepted);
 		listener->events->accepted(listener->user, listener, transport, &peer);
 	}
 	return true;
@@ -392,7 +385,7 @@ void listener_pause(struct listener *listener, bool paused)
 	}
 	listener->paused = paused;
 	if (paused) {
-		count(listener->meters.refused_limit);
+		meter_count(listener->meters.refused_limit);
 	}
 	update_polls(listener);
 }
