@@ -80,6 +80,19 @@ static void on_deadline(struct timer *timer)
 	http2_session_wake(session);
 }
 
+static void deliver_due(struct http2_stream *stream)
+{
+	bool writable = stream->writable_due, woken = stream->woken_due;
+
+	stream->writable_due = stream->woken_due = false;
+	if (writable) {
+		stream->events->writable(stream);
+	}
+	if (woken && http2_stream_open(stream)) {
+		stream->events->woken(stream);
+	}
+}
+
 /* Upcalls that had to wait until no function of the receiver's was on the stack. */
 static void deliver(struct http2_session *session)
 {
@@ -91,10 +104,8 @@ static void deliver(struct http2_session *session)
 		stream->session = NULL;
 		stream->events->closed(stream, stream->close_code);
 	}
-	while ((node = list_pop(&session->writable))) {
-		struct http2_stream *stream = container_of(node, struct http2_stream, writable);
-
-		stream->events->writable(stream);
+	while ((node = list_pop(&session->due))) {
+		deliver_due(container_of(node, struct http2_stream, due));
 	}
 	if (session->room_changed && session->events->room) {
 		session->room_changed = false;
@@ -174,7 +185,7 @@ static int produce(struct engine *engine, struct buffer *out, size_t room)
 			rv = -ENOMEM;
 			break;
 		}
-		if (list_empty(&session->closed) && list_empty(&session->writable)) {
+		if (list_empty(&session->closed) && list_empty(&session->due)) {
 			break;
 		}
 		deliver(session); /* and what that submitted */
@@ -342,7 +353,7 @@ struct http2_session *http2_session_new(const struct http2_options *options,
 	session->preface_left = options->server ? PREFACE_BYTES : 0;
 	list_init(&session->open);
 	list_init(&session->closed);
-	list_init(&session->writable);
+	list_init(&session->due);
 	timer_init(&session->deadline, on_deadline);
 	if (nghttp2_new(session, options->pool) < 0) {
 		goto no_session;

@@ -103,6 +103,8 @@ struct http2_stream_events {
 	void (*ended)(struct http2_stream *stream);
 	/* The send queue fell below its low-water mark after it was above the high one. */
 	void (*writable)(struct http2_stream *stream);
+	/* What http2_stream_wake_later() asked for. May be NULL where nobody asks. */
+	void (*woken)(struct http2_stream *stream);
 	/*
 	 * Last, deferred: never from inside a call that the receiver made. The stream's
 	 * memory is the receiver's again. `code`: the HTTP/2 error code of the close;
@@ -128,9 +130,9 @@ struct http2_stream {
 	const struct http2_stream_events *events;
 	struct http2_session *session; /* NULL before submission and after closed */
 	int32_t id;
-	struct list node;     /* in the session's list of open, or of closed streams */
-	struct list writable; /* in the list of those that await `writable` */
-	struct buffer out;    /* body bytes that wait for production */
+	struct list node;  /* in the session's list of open, or of closed streams */
+	struct list due;   /* in the list of those that await `writable` or `woken` */
+	struct buffer out; /* body bytes that wait for production */
 	uint32_t close_code;
 	uint8_t origin; /* enum http2_origin */
 	uint8_t block;  /* enum http2_block of the header block in progress */
@@ -138,6 +140,7 @@ struct http2_stream {
 	bool finishing; /* no more will be written: END_STREAM after `out` */
 	bool deferred;  /* the data source waits for more */
 	bool above_high_water;
+	bool writable_due, woken_due;
 	bool unsent;         /* client: its request never left */
 	bool peer_ended;     /* END_STREAM came */
 	bool local_ended;    /* our END_STREAM was produced */
@@ -240,5 +243,11 @@ int http2_stream_finish_constant(struct http2_stream *stream, const struct http2
 void http2_stream_reset(struct http2_stream *stream, enum http2_error code);
 /* Credit for `n` bytes of data. */
 void http2_stream_consume(struct http2_stream *stream, size_t n);
+/*
+ * `woken` follows, once however often this is called: deferred like `writable`, so
+ * never from inside a call that the receiver made, and not once the stream has
+ * ended. For what must go on later, where the caller cannot go on now.
+ */
+void http2_stream_wake_later(struct http2_stream *stream);
 /* False once its end is certain: `closed` is due, or was delivered. */
 bool http2_stream_open(const struct http2_stream *stream);

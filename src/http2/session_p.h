@@ -24,7 +24,7 @@ struct http2_session {
 	struct timer deadline;
 	struct list open;            /* streams that nghttp2 knows */
 	struct list closed;          /* streams whose `closed` is due */
-	struct list writable;        /* streams whose `writable` is due */
+	struct list due;             /* streams whose `writable` or `woken` is due */
 	struct http2_stream *recent; /* the last that was looked up: mostly the next, too */
 	size_t n_open;
 	size_t unconsumed;     /* DATA of this receive, for the connection's credit */
@@ -76,6 +76,8 @@ static inline void http2_session_fail(struct http2_session *session)
 /* stream.c: nghttp2's source of a stream's body. */
 ssize_t http2_stream_read(nghttp2_session *nghttp2, int32_t id, uint8_t *out, size_t room,
 			  uint32_t *flags, nghttp2_data_source *source, void *user);
+/* stream.c: the stream is in the list of those that deliver() looks at. */
+void http2_stream_due(struct http2_stream *stream);
 /* stream.c: enters an open stream in the session's books; leaves them, and `closed` is due. */
 void http2_stream_attach(struct http2_session *session, struct http2_stream *stream, int32_t id);
 void http2_stream_detach(struct http2_stream *stream, uint32_t code);

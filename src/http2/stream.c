@@ -26,7 +26,7 @@ void http2_stream_init(struct http2_stream *stream, const struct http2_stream_ev
 	buffer_clear(&out);
 	*stream = (struct http2_stream){ .events = events, .out = out };
 	list_init(&stream->node);
-	list_init(&stream->writable);
+	list_init(&stream->due);
 }
 
 void http2_stream_attach(struct http2_session *session, struct http2_stream *stream, int32_t id)
@@ -62,13 +62,30 @@ void http2_stream_detach(struct http2_stream *stream, uint32_t code)
 	stream->id = 0;
 	forget_trailers(stream);
 	buffer_trim(&stream->out, OUT_KEEP_BYTES); /* a kept call keeps no large message */
-	list_remove(&stream->writable);
+	list_remove(&stream->due);
+	stream->writable_due = stream->woken_due = false;
 	list_remove(&stream->node);
 	list_append(&session->closed, &stream->node);
 	session->n_open--;
 	session->room_changed = true;
 	if (session->meters->streams_active) {
 		gauge_add(session->meters->streams_active, -1);
+	}
+}
+
+void http2_stream_due(struct http2_stream *stream)
+{
+	if (list_empty(&stream->due)) {
+		list_append(&stream->session->due, &stream->due);
+	}
+}
+
+void http2_stream_wake_later(struct http2_stream *stream)
+{
+	if (http2_stream_open(stream)) {
+		stream->woken_due = true;
+		http2_stream_due(stream);
+		http2_session_wake(stream->session);
 	}
 }
 
@@ -304,7 +321,8 @@ ssize_t http2_stream_read(nghttp2_session *nghttp2, int32_t id, uint8_t *out, si
 	if (stream->above_high_water &&
 	    buffer_len(&stream->out) < session->limits->stream_low_water && !stream->finishing) {
 		stream->above_high_water = false;
-		list_append(&session->writable, &stream->writable);
+		stream->writable_due = true;
+		http2_stream_due(stream);
 	}
 	if (buffer_len(&stream->out) == 0 && stream->finishing) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
