@@ -144,7 +144,7 @@ struct engine *grpc_channel_attach(struct grpc_channel *channel, const struct gr
 	struct grpc_connection *connection = calloc(1, sizeof(*connection));
 	struct http2_options options = {
 		.limits = channel->options.http2,
-		.meters = channel->options.meters,
+		.meters = channel->options.meters ? channel->options.meters->http2 : NULL,
 		.timers = channel->options.timers,
 		.pool = &channel->pool,
 	};

@@ -18,7 +18,8 @@ struct grpc_server;
 
 struct grpc_server_limits {
 	struct http2_limits http2;
-	size_t max_message_bytes; /* one received message; 4 MiB */
+	size_t max_message_bytes;      /* one received message, uncompressed; 4 MiB */
+	size_t max_send_message_bytes; /* one sent message; 0: no limit */
 	/* messages and metadata of all calls, in and out; beyond it RESOURCE_EXHAUSTED; 256 MiB */
 	size_t max_buffered_bytes;
 	size_t max_free_calls; /* kept for reuse; 1024 */
@@ -90,6 +91,9 @@ void grpc_server_free(struct grpc_server *server);
  */
 int grpc_server_add(struct grpc_server *server, const struct grpc_service *service, void *context,
 		    const struct grpc_method_meters *meters);
+
+/* What was added, in order; NULL past the last. */
+const struct grpc_service *grpc_server_service(const struct grpc_server *server, size_t index);
 
 /* An engine for a new connection. `peer` lives until the engine's release. NULL: no memory. */
 struct engine *grpc_server_accept(struct grpc_server *server, const struct grpc_peer *peer);
