@@ -111,7 +111,7 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 	const struct grpc_peer *peer = grpc_call_peer(grpc_call);
 	char why[ADDRESS_TEXT_MAX + 320];
 	struct report_call result = {
-		.target = call->client->plan->target_text,
+		.target = call->client->plan->target.text,
 		.peer = peer ? peer->address : NULL,
 		.status = outcome->status,
 		.message = outcome->message,
@@ -162,7 +162,7 @@ static const struct dialer_events dialer_events = { 0 };
 static int fail(struct client *client, enum grpc_status status, const char *why)
 {
 	struct report_call result = {
-		.target = client->plan->target_text,
+		.target = client->plan->target.text,
 		.status = status,
 		.message = str_from(why),
 		.never_found = true,

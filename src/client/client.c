@@ -21,7 +21,7 @@ struct grpc_channel *client_channel_new(struct client *client,
 	const struct grpc_channel_options options = {
 		.http2 = &http2_default_limits,
 		.timers = loop_timers(client->loop),
-		.authority = client->plan->authority,
+		.authority = client->plan->target.authority,
 		.user_agent = client->user_agent,
 	};
 
@@ -95,8 +95,8 @@ static int run_resolved(struct client *client)
 	const struct plan *plan = client->plan;
 	char why[512];
 
-	if (dial_resolve(&client->target, &plan->target, plan->target_text, plan->timeout_ns, why,
-			 sizeof(why)) < 0) {
+	if (dial_resolve(&client->target, &plan->target.spec, plan->target.text, plan->timeout_ns,
+			 why, sizeof(why)) < 0) {
 		return plan->load ? load_unresolved(client, why) : call_unresolved(client, why);
 	}
 	return plan->load ? load_run(client) : call_run(client);

@@ -402,7 +402,7 @@ static void begin(struct load *load)
 static bool print_summary(const struct load *load)
 {
 	const struct report_run run = {
-		.target = load->plan->target_text,
+		.target = load->plan->target.text,
 		.concurrency = load->plan->concurrency,
 		.connections = load->plan->connections,
 		.elapsed_ns = load->end_ns - load->begin_ns,

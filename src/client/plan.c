@@ -124,7 +124,7 @@ static const struct option table[] = {
 static const struct options options = {
 	.program = "echod client",
 	.synopsis = "[flags] [TARGET]",
-	.about = "Calls the echo service at TARGET (default " PLAN_DEFAULT_TARGET ") and prints "
+	.about = "Calls the echo service at TARGET (default " TARGET_DEFAULT ") and prints "
 		 "the reply; with a flag of the group \"Load\", makes many calls and prints a "
 		 "summary. TARGET is host:port, [ipv6]:port, unix:/path or unix:@name.",
 	.footer =
@@ -154,34 +154,6 @@ void plan_deinit(struct plan *plan)
 {
 	buffer_free(&plan->message);
 	arena_reset(&plan->metadata_arena);
-}
-
-static int set_target(struct plan *plan, const char *text, char *why, size_t size)
-{
-	char reason[160];
-
-	if (text[0] == '\0') {
-		snprintf(why, size, "target \"\": is empty");
-		return -1;
-	}
-	if (address_parse(text, PLAN_DEFAULT_PORT, &plan->target, reason, sizeof(reason)) < 0) {
-		snprintf(why, size, "target \"%s\": %s", text, reason);
-		return -1;
-	}
-	address_spec_format(&plan->target, plan->target_text, sizeof(plan->target_text));
-	if (plan->target.kind != ADDRESS_INET) {
-		snprintf(plan->authority, sizeof(plan->authority), "localhost");
-	} else if (plan->target.host[0] == '\0') {
-		snprintf(plan->authority, sizeof(plan->authority), "localhost:%s",
-			 plan->target.port);
-	} else if (strchr(plan->target.host, ':')) {
-		snprintf(plan->authority, sizeof(plan->authority), "[%s]:%s", plan->target.host,
-			 plan->target.port);
-	} else {
-		snprintf(plan->authority, sizeof(plan->authority), "%s:%s", plan->target.host,
-			 plan->target.port);
-	}
-	return 0;
 }
 
 static int set_message(struct plan *plan, const struct flags *flags, char *why, size_t size)
@@ -294,7 +266,8 @@ enum options_result plan_init(struct plan *plan, int argc, char **argv, char *wh
 	plan->timeout_ns = flags.timeout_ns;
 	plan->json = flags.output == OUTPUT_JSON;
 	plan->progress = flags.progress == PROGRESS_AUTO;
-	if (set_target(plan, operands.n ? operands.items[0] : PLAN_DEFAULT_TARGET, why, size) < 0 ||
+	if (target_parse(operands.n ? operands.items[0] : TARGET_DEFAULT, &plan->target, why,
+			 size) < 0 ||
 	    set_load(plan, &flags, why, size) < 0 || set_web(plan, &flags, why, size) < 0 ||
 	    set_metadata(plan, &flags, why, size) < 0 || set_message(plan, &flags, why, size) < 0) {
 		goto out;
@@ -315,7 +288,7 @@ int plan_describe(const struct plan *plan, struct buffer *out)
 
 	err = buffer_printf(out, "%" PRIu64 " call%s at a time over %" PRIu64 " connection%s to %s",
 			    plan->concurrency, plan->concurrency == 1 ? "" : "s", plan->connections,
-			    plan->connections == 1 ? "" : "s", plan->target_text);
+			    plan->connections == 1 ? "" : "s", plan->target.text);
 	if (err == 0 && plan->count) {
 		err = buffer_printf(out, ", %" PRIu64 " in all", plan->count);
 	}

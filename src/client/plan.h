@@ -12,11 +12,10 @@
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "base/options.h"
+#include "client/target.h"
 #include "grpc/metadata.h"
 #include "net/address.h"
 
-#define PLAN_DEFAULT_TARGET "127.0.0.1:9876"
-#define PLAN_DEFAULT_PORT   "9876"
 /* A run without --count and --duration lasts this long. */
 #define PLAN_DEFAULT_DURATION_NS (10 * NS_PER_S)
 /*
@@ -30,9 +29,7 @@
 #define PLAN_MAX_CONNECTIONS   60000
 
 struct plan {
-	struct address_spec target;
-	char target_text[ADDRESS_TEXT_MAX + 256];
-	char authority[288];
+	struct target target;
 
 	struct buffer message;
 	int64_t timeout_ns;       /* of one call, connecting included */

@@ -59,8 +59,8 @@ static void test_by_default_one_call(void **state)
 	assert_false(plan.web);
 	assert_true(plan.progress);
 	assert_int_equal(plan.timeout_ns, 20 * NS_PER_S);
-	assert_string_equal(plan.target_text, "127.0.0.1:9876");
-	assert_string_equal(plan.authority, "127.0.0.1:9876");
+	assert_string_equal(plan.target.text, "127.0.0.1:9876");
+	assert_string_equal(plan.target.authority, "127.0.0.1:9876");
 	expect_message(STR("Hello, world!"));
 	assert_int_equal(plan.metadata.n, 0);
 	plan_deinit(&plan);
@@ -110,12 +110,12 @@ static void test_targets(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		accept_plan(cases[i].text);
-		assert_string_equal(plan.authority, cases[i].authority);
+		assert_string_equal(plan.target.authority, cases[i].authority);
 		plan_deinit(&plan);
 	}
 	accept_plan("unix:@echod");
-	assert_string_equal(plan.target_text, "unix:@echod");
-	assert_int_equal(plan.target.kind, ADDRESS_ABSTRACT);
+	assert_string_equal(plan.target.text, "unix:@echod");
+	assert_int_equal(plan.target.spec.kind, ADDRESS_ABSTRACT);
 	plan_deinit(&plan);
 	refuse("127.0.0.1:99999", "127.0.0.1:99999");
 	refuse_empty_target();
