@@ -241,6 +241,15 @@ static void sent_end_stream(struct http2_session *session, int32_t id)
 	}
 }
 
+static void sent_request(struct http2_session *session, int32_t id)
+{
+	struct http2_stream *stream = find(session, id);
+
+	if (stream) {
+		stream->unsent = false;
+	}
+}
+
 static void sent_goaway(struct http2_session *session, uint32_t code)
 {
 	meter_count(session->meters->goaway_sent[http2_error_index(code)]);
@@ -256,6 +265,10 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 	(void)nghttp2;
 	switch (frame->hd.type) {
 	case NGHTTP2_HEADERS:
+		if (!session->server) {
+			sent_request(session, frame->hd.stream_id);
+		}
+		/* fall through */
 	case NGHTTP2_DATA:
 		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
 			sent_end_stream(session, frame->hd.stream_id);
@@ -297,7 +310,6 @@ static int on_frame_not_send(nghttp2_session *nghttp2, const nghttp2_frame *fram
 		http2_stream_reset(stream, HTTP2_INTERNAL_ERROR);
 	} else if (code == NGHTTP2_ERR_START_STREAM_NOT_ALLOWED ||
 		   code == NGHTTP2_ERR_SESSION_CLOSING) {
-		stream->unsent = true;
 		stream->origin = HTTP2_CLOSED_GOAWAY;
 	} else {
 		(void)nghttp2_session_set_stream_user_data(nghttp2, stream->id, NULL);

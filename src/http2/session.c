@@ -123,6 +123,9 @@ static ssize_t receive(struct engine *engine, const uint8_t *bytes, size_t n)
 	}
 	session->busy = true;
 	session->now_ns = 0;
+	if (!session->settings_seen && session->events->heard) {
+		session->events->heard(session->user, (struct bytes){ bytes, n });
+	}
 #ifdef HAVE_NGHTTP2_SESSION_MEM_RECV2
 	taken = nghttp2_session_mem_recv2(session->nghttp2, bytes, n);
 #else

@@ -75,6 +75,11 @@ struct http2_session_events {
 	 * NULL: REFUSED_STREAM.
 	 */
 	struct http2_stream *(*stream_opened)(void *user);
+	/*
+	 * Client: bytes have come, and no SETTINGS yet; perhaps the peer speaks something
+	 * else. Before they are parsed; borrowed until return. May be NULL.
+	 */
+	void (*heard)(void *user, struct bytes bytes);
 	/* The peer's first SETTINGS have arrived. */
 	void (*ready)(void *user);
 	/* The peer takes no new streams; those above last_id close with unprocessed() true. */
@@ -141,7 +146,7 @@ struct http2_stream {
 	bool deferred;  /* the data source waits for more */
 	bool above_high_water;
 	bool writable_due, woken_due;
-	bool unsent;         /* client: its request never left */
+	bool unsent;         /* client: its request has not left */
 	bool peer_ended;     /* END_STREAM came */
 	bool local_ended;    /* our END_STREAM was produced */
 	bool too_large;      /* fields of the block in progress were left out */

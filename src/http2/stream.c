@@ -139,6 +139,7 @@ int http2_stream_request(struct http2_session *session, struct http2_stream *str
 	}
 	http2_stream_attach(session, stream, id);
 	stream->submitted = true;
+	stream->unsent = true;
 	http2_session_wake(session);
 	return 0;
 }
