@@ -4,6 +4,7 @@
 /* argv[0] is the subcommand's own name. */
 int serve_main(int argc, char **argv, char **envp);
 int client_main(int argc, char **argv, char **envp);
+int probe_main(int argc, char **argv, char **envp);
 
 /* Text of --version, on stdout. */
 void print_version(void);
@@ -15,4 +16,10 @@ enum exit_code {
 	EXIT_FAILED = 1,
 	EXIT_USAGE = 2,         /* flag, environment or value */
 	EXIT_NO_CONNECTION = 4, /* client, load: no connection was ever made */
+
+	/* probe: what orchestrators expect of such a program; EXIT_DONE is "serving" */
+	EXIT_PROBE_USAGE = 1,
+	EXIT_PROBE_NO_CONNECTION = 2,
+	EXIT_PROBE_CALL_FAILED = 3,
+	EXIT_PROBE_NOT_SERVING = 4,
 };

@@ -49,8 +49,7 @@ uint64_t report_rate_tenths(uint64_t calls, int64_t elapsed_ns)
 			      : 0;
 }
 
-/* Control characters as \xNN, what is not UTF-8 as U+FFFD. */
-static int append_visible(struct buffer *out, struct str text)
+int report_visible(struct buffer *out, struct str text)
 {
 	int err = 0;
 
@@ -83,7 +82,7 @@ int report_failure(struct buffer *out, enum grpc_status status, struct str messa
 
 	if (message.len > 0) {
 		CHAIN(err, buffer_append_str(out, STR(": ")));
-		CHAIN(err, append_visible(out, message));
+		CHAIN(err, report_visible(out, message));
 	}
 	return err;
 }

@@ -34,6 +34,8 @@ int report_call_json(struct buffer *out, const struct report_call *call);
  * one line. What a terminal would take for a command is replaced.
  */
 int report_failure(struct buffer *out, enum grpc_status status, struct str message);
+/* Text of a peer's: control characters as \xNN, what is not UTF-8 as U+FFFD. */
+int report_visible(struct buffer *out, struct str text);
 
 /* A run. */
 struct report_run {
