@@ -18,13 +18,14 @@ void grpc_call_begin(struct grpc_call *call, struct timers *timers, int64_t now_
 	call->each = (struct grpc_call_each){ 0 };
 	call->timers = timers;
 	call->each.started_ns = now_ns;
+	call->each.deadline_ns = INT64_MAX;
 	arena_init(&call->arena, call->inline_memory, sizeof(call->inline_memory), cap);
 }
 
 void grpc_call_end(struct grpc_call *call)
 {
 	timer_stop(call->timers, &call->deadline);
-	deframer_free(&call->deframer);
+	grpc_call_receive_deinit(call);
 	arena_reset(&call->arena);
 	if (call->channel) {
 		buffer_trim(&call->request, REQUEST_KEEP_BYTES);
@@ -60,86 +61,66 @@ enum grpc_content grpc_content_parse(struct str value)
 	return GRPC_CONTENT_UNKNOWN_CODEC;
 }
 
-/* One whole message: into the arena, so that the input may go. */
-static enum grpc_status keep_message(struct grpc_call *call, struct bytes wire,
-				     const ProtobufCMessageDescriptor *descriptor,
-				     const char **ret_why)
+enum grpc_encoding grpc_encoding_parse(struct str value)
 {
-	if (call->each.n_messages++ > 0) {
-		return GRPC_OK; /* a second one is an error that END_STREAM will find */
+	value = str_trim(value);
+	if (str_equal_nocase(value, STR("identity"))) {
+		return GRPC_ENCODING_IDENTITY;
 	}
-	if (!descriptor) {
-		struct str copy =
-			arena_str(&call->arena, (struct str){ (const char *)wire.data, wire.len });
-
-		if (!copy.data) {
-			*ret_why = "out of memory for the message";
-			return GRPC_RESOURCE_EXHAUSTED;
-		}
-		call->each.raw = (struct bytes){ (const uint8_t *)copy.data, copy.len };
-		return GRPC_OK;
-	}
-	switch (grpc_message_unpack(descriptor, wire, &call->arena, &call->each.message)) {
-	case 0:
-		return GRPC_OK;
-	case -EBADMSG:
-		*ret_why = "message cannot be decoded";
-		return GRPC_INTERNAL;
-	default:
-		*ret_why = "message takes too much memory to decode";
-		return GRPC_RESOURCE_EXHAUSTED;
-	}
+	return str_equal_nocase(value, STR("gzip")) ? GRPC_ENCODING_GZIP : GRPC_ENCODING_UNKNOWN;
 }
 
-enum grpc_status grpc_call_receive(struct grpc_call *call, struct bytes bytes, size_t max,
-				   const ProtobufCMessageDescriptor *descriptor,
-				   const char **ret_why)
+/* A list with commas. */
+bool grpc_accepts_gzip(struct str value)
 {
-	for (;;) {
-		enum grpc_status status;
-		struct bytes wire;
+	while (value.len > 0) {
+		const char *comma = memchr(value.data, ',', value.len);
+		size_t n = comma ? (size_t)(comma - value.data) : value.len;
 
-		switch (deframer_next(&call->deframer, &bytes, max, &wire)) {
-		case DEFRAMER_MORE:
-			return GRPC_OK;
-		case DEFRAMER_MESSAGE:
-			status = keep_message(call, wire, descriptor, ret_why);
-			buffer_free(&call->deframer.gathered);
-			if (status != GRPC_OK) {
-				return status;
-			}
-			break;
-		case DEFRAMER_FLAG:
-			*ret_why = "message is compressed, or has an unknown flag, and no "
-				   "grpc-encoding announced it";
-			return GRPC_INTERNAL;
-		case DEFRAMER_LENGTH:
-			*ret_why = "message is larger than the receiver's limit";
-			return GRPC_RESOURCE_EXHAUSTED;
-		case DEFRAMER_MEMORY:
-		default:
-			*ret_why = "out of memory for the message";
-			return GRPC_RESOURCE_EXHAUSTED;
+		if (grpc_encoding_parse((struct str){ value.data, n }) == GRPC_ENCODING_GZIP) {
+			return true;
+		}
+		n += comma != NULL;
+		value = (struct str){ value.data + n, value.len - n };
+	}
+	return false;
+}
+
+static int pack(const ProtobufCMessageDescriptor *descriptor, const void *message, size_t max,
+		struct buffer *out)
+{
+	if (descriptor) {
+		return grpc_message_pack(message, max, out);
+	}
+	return grpc_message_pack_bytes(*(const struct bytes *)message, max, out);
+}
+
+int grpc_call_pack(struct grpc_call *call, const void *message, struct buffer *out)
+{
+	const struct grpc_method *method = call->each.method;
+	size_t max = call->side->max_send_message, before = buffer_len(out);
+	int rv = pack(call->server ? method->response : method->request, message, max, out);
+
+	if (rv == 0 && call->each.compress && call->each.gzip_announced) {
+		rv = codec_deflate(&call->side->codec, out, before);
+		if (rv < 0) {
+			out->end = out->start + before;
 		}
 	}
+	return rv;
 }
 
-const void *grpc_call_received_message(const struct grpc_call *call)
+void grpc_call_compress(struct grpc_call *call, bool on)
 {
-	return call->each.message ? call->each.message : (const void *)&call->each.raw;
+	call->each.compress = on;
+	if (on) {
+		call->each.compress_asked = true;
+	}
 }
 
-int grpc_call_pack(const ProtobufCMessageDescriptor *descriptor, const void *message,
-		   struct buffer *out)
+int grpc_fields_init(struct grpc_fields *fields, struct grpc_call *call, size_t n)
 {
-	return descriptor ? grpc_message_pack(message, out)
-			  : grpc_message_pack_bytes(*(const struct bytes *)message, out);
-}
-
-int grpc_fields_init(struct grpc_fields *fields, struct grpc_call *call)
-{
-	size_t n = GRPC_FIXED_FIELDS + call->each.sending.n;
-
+	n += GRPC_FIXED_FIELDS;
 	fields->n = 0;
 	fields->fields = n <= ARRAY_SIZE(fields->fixed)
 				 ? fields->fixed
@@ -181,7 +162,8 @@ void grpc_call_cancel(struct grpc_call *call, enum grpc_status status)
 	http2_stream_reset(&call->stream, HTTP2_CANCEL);
 }
 
-int grpc_call_add_header(struct grpc_call *call, struct str name, struct str value)
+static int add_metadata(struct grpc_call *call, struct metadata *metadata, struct str name,
+			struct str value)
 {
 	if (!metadata_valid(name, value)) {
 		return -EINVAL;
@@ -190,7 +172,21 @@ int grpc_call_add_header(struct grpc_call *call, struct str name, struct str val
 	if (!value.data) {
 		return -ENOMEM;
 	}
-	return metadata_add(&call->each.sending, &call->arena, name, value);
+	return metadata_add(metadata, &call->arena, name, value);
+}
+
+int grpc_call_add_header(struct grpc_call *call, struct str name, struct str value)
+{
+	return add_metadata(call,
+			    call->server && call->each.headers_sent ? &call->each.trailers
+								    : &call->each.sending,
+			    name, value);
+}
+
+int grpc_call_add_trailer(struct grpc_call *call, struct str name, struct str value)
+{
+	assert(call->server);
+	return add_metadata(call, &call->each.trailers, name, value);
 }
 
 const struct metadata *grpc_call_metadata(const struct grpc_call *call)
@@ -221,6 +217,11 @@ const struct grpc_method *grpc_call_method(const struct grpc_call *call)
 int64_t grpc_call_started_ns(const struct grpc_call *call)
 {
 	return call->each.started_ns;
+}
+
+int64_t grpc_call_deadline_ns(const struct grpc_call *call)
+{
+	return call->each.deadline_ns;
 }
 
 const struct grpc_peer *grpc_call_peer(const struct grpc_call *call)

@@ -219,8 +219,9 @@ struct grpc_channel *grpc_channel_new(const struct grpc_channel_options *options
 	channel->user = user;
 	channel->authority = str_from(options->authority);
 	channel->user_agent = str_from(options->user_agent);
-	channel->max_message =
+	channel->side.max_message =
 		options->max_message_bytes ? options->max_message_bytes : DEFAULT_MAX_MESSAGE;
+	channel->side.max_send_message = options->max_send_message_bytes;
 	list_init(&channel->waiting);
 	list_init(&channel->dead);
 	list_init(&channel->connections);
@@ -244,6 +245,7 @@ void grpc_channel_free(struct grpc_channel *channel)
 
 		grpc_call_free(call);
 	}
+	codec_deinit(&channel->side.codec);
 	pool_deinit(&channel->pool);
 	free(channel);
 }
@@ -262,6 +264,7 @@ static struct grpc_call *take_call(struct grpc_channel *channel)
 		list_init(&call->node);
 		timer_init(&call->deadline, grpc_channel_call_on_deadline);
 		call->channel = channel;
+		call->side = &channel->side;
 	}
 	return call;
 }
@@ -301,7 +304,7 @@ struct grpc_call *grpc_channel_call(struct grpc_channel *channel,
 		return NULL;
 	}
 	grpc_call_begin(call, channel->options.timers, timers_now(channel->options.timers),
-			channel->max_message + GRPC_UNPACK_OVERHEAD);
+			channel->side.max_message + GRPC_UNPACK_OVERHEAD);
 	call->connection = NULL;
 	call->each.service = service;
 	call->each.method = method;

@@ -82,7 +82,7 @@ static int send_headers(struct grpc_call *call, struct http2_session *session)
 	struct grpc_channel *channel = call->channel;
 	struct grpc_fields fields;
 	char timeout[16];
-	int rv = grpc_fields_init(&fields, call);
+	int rv = grpc_fields_init(&fields, call, call->each.sending.n);
 
 	if (rv < 0) {
 		return rv;
@@ -139,7 +139,7 @@ int grpc_channel_call_send(struct grpc_call *call, const void *message)
 	if (call->each.finished || call->each.half_closed) {
 		return -ECANCELED;
 	}
-	rv = grpc_call_pack(call->each.method->request, message, &call->request);
+	rv = grpc_call_pack(call, message, &call->request);
 	if (rv < 0) {
 		fail(call, GRPC_RESOURCE_EXHAUSTED, STR("out of memory for the request"));
 		return rv;
@@ -165,6 +165,11 @@ void grpc_channel_call_half_close(struct grpc_call *call)
 			(void)http2_stream_finish(&call->stream, NULL, 0);
 		}
 	}
+}
+
+void grpc_channel_call_wake(struct grpc_call *call)
+{
+	http2_stream_wake_later(&call->stream);
 }
 
 void grpc_channel_call_cancel(struct grpc_call *call, enum grpc_status status)
@@ -222,7 +227,7 @@ static void on_header(struct http2_stream *stream, struct str name, struct str v
 	} else if (str_equal(name, STR("grpc-message"))) {
 		on_message_text(call, value);
 	} else if (str_equal(name, STR("grpc-encoding"))) {
-		head->encoding_unknown = !str_equal(value, STR("identity"));
+		head->encoding = grpc_encoding_parse(value);
 	} else {
 		/* what is no base64, or finds no room, is left out */
 		(void)metadata_receive(&call->each.trailers, &call->arena, name, value);
@@ -308,14 +313,9 @@ static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t n)
 	if (call->each.finished) {
 		return;
 	}
-	status = grpc_call_receive(call, (struct bytes){ bytes, n }, call->channel->max_message,
-				   call->each.method->response, &why);
+	status = grpc_call_receive(call, (struct bytes){ bytes, n }, &why);
 	if (status != GRPC_OK) {
 		fail(call, status, str_from(why));
-		return;
-	}
-	if (!deframer_idle(&call->deframer)) {
-		http2_stream_consume(stream, n);
 	}
 }
 
@@ -395,7 +395,7 @@ static void on_ended(struct http2_stream *stream)
 	call->each.status = status;
 	call->each.status_message = arena_str(&call->arena, why);
 	if (status == GRPC_OK && call->each.events->message) {
-		call->each.events->message(call, grpc_call_received_message(call));
+		call->each.events->message(call, grpc_call_the_message(call));
 	}
 	if (!stream->local_ended) {
 		/* the server needs no more from us, and may never give credit for it */

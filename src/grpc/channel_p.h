@@ -11,7 +11,7 @@ struct grpc_channel {
 	const struct grpc_channel_events *events;
 	void *user;
 	struct str authority, user_agent;
-	size_t max_message;
+	struct grpc_side side;
 	struct list waiting; /* calls without a stream */
 	struct list dead;    /* calls that ended without one: `closed` is due */
 	struct list connections;

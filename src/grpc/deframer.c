@@ -1,7 +1,5 @@
 #include "grpc/deframer.h"
 
-#include <stdbool.h>
-
 static void take(struct bytes *input, size_t n)
 {
 	input->data += n;
@@ -19,11 +17,20 @@ static enum deframer_result take_prefix(struct deframer *deframer, struct bytes 
 	if (deframer->prefix_len < GRPC_PREFIX_BYTES) {
 		return DEFRAMER_MORE;
 	}
-	if (deframer->prefix[0] != 0) {
+	if (deframer->prefix[0] > deframer->compression) {
 		return DEFRAMER_FLAG;
+	}
+	if (deframer->prefix[0] != 0) {
+		max = DEFRAMER_COMPRESSED_MAX(max);
 	}
 	deframer->length = grpc_prefix_length(deframer->prefix);
 	return deframer->length > max ? DEFRAMER_LENGTH : DEFRAMER_MESSAGE;
+}
+
+static enum deframer_result whole(struct deframer *deframer)
+{
+	deframer->prefix_len = 0;
+	return deframer->prefix[0] == 0 ? DEFRAMER_MESSAGE : DEFRAMER_COMPRESSED;
 }
 
 /* The frequent case: all of a message is there. False: it is not, or it is a bad one. */
@@ -70,8 +77,7 @@ enum deframer_result deframer_next(struct deframer *deframer, struct bytes *inpu
 		/* the prefix came before, the message lies whole */
 		*ret_message = (struct bytes){ input->data, missing };
 		take(input, missing);
-		deframer->prefix_len = 0;
-		return DEFRAMER_MESSAGE;
+		return whole(deframer);
 	}
 	n = MIN(missing, input->len);
 	if (buffer_append(&deframer->gathered, input->data, n) < 0) {
@@ -82,6 +88,5 @@ enum deframer_result deframer_next(struct deframer *deframer, struct bytes *inpu
 		return DEFRAMER_MORE;
 	}
 	*ret_message = buffer_bytes(&deframer->gathered);
-	deframer->prefix_len = 0;
-	return DEFRAMER_MESSAGE;
+	return whole(deframer);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,13 +19,21 @@ struct deframer {
 	uint32_t length; /* of the message in progress, once its prefix is whole */
 	uint8_t prefix[GRPC_PREFIX_BYTES];
 	uint8_t prefix_len;
+	bool compression; /* messages may be compressed; false after deframer_free() */
 };
 
+/*
+ * What a message of `max` bytes may take at most where it is compressed: deflate
+ * stores what it cannot shrink, in blocks with a header each.
+ */
+#define DEFRAMER_COMPRESSED_MAX(max) ((max) + (max) / 1024 + 64)
+
 enum deframer_result {
-	DEFRAMER_MORE,    /* the input is used up */
-	DEFRAMER_MESSAGE, /* one message; call again with the rest */
-	DEFRAMER_FLAG,    /* the prefix says compressed, or has an unknown flag */
-	DEFRAMER_LENGTH,  /* longer than `max` */
+	DEFRAMER_MORE,       /* the input is used up */
+	DEFRAMER_MESSAGE,    /* one message; call again with the rest */
+	DEFRAMER_COMPRESSED, /* the same, compressed */
+	DEFRAMER_FLAG,       /* an unknown flag, or compressed where it may not be */
+	DEFRAMER_LENGTH,     /* longer than `max`, or than that may be compressed */
 	DEFRAMER_MEMORY,
 };
 
@@ -45,7 +54,8 @@ static inline bool deframer_idle(const struct deframer *deframer)
 static inline void deframer_free(struct deframer *deframer)
 {
 	buffer_free(&deframer->gathered);
-	if (deframer->prefix_len > 0) {
+	if (deframer->prefix_len > 0 || deframer->compression) {
 		deframer->prefix_len = 0; /* most never wrote here: that cache line stays clean */
+		deframer->compression = false;
 	}
 }

@@ -331,6 +331,11 @@ size_t grpc_message_packed_size(const void *message)
 	return protobuf_c_message_get_packed_size(message);
 }
 
+static bool too_large(size_t n, size_t max)
+{
+	return n > UINT32_MAX || (max > 0 && n > max);
+}
+
 static uint8_t *append_prefix(struct buffer *out, size_t n)
 {
 	uint8_t *at = buffer_reserve(out, GRPC_PREFIX_BYTES + n);
@@ -343,12 +348,12 @@ static uint8_t *append_prefix(struct buffer *out, size_t n)
 	return at;
 }
 
-int grpc_message_pack(const void *message, struct buffer *out)
+int grpc_message_pack(const void *message, size_t max, struct buffer *out)
 {
 	size_t n = grpc_message_packed_size(message);
 	uint8_t *at;
 
-	if (n > UINT32_MAX) {
+	if (too_large(n, max)) {
 		return -EMSGSIZE;
 	}
 	at = append_prefix(out, n);
@@ -359,11 +364,11 @@ int grpc_message_pack(const void *message, struct buffer *out)
 	return 0;
 }
 
-int grpc_message_pack_bytes(struct bytes message, struct buffer *out)
+int grpc_message_pack_bytes(struct bytes message, size_t max, struct buffer *out)
 {
 	uint8_t *at;
 
-	if (message.len > UINT32_MAX) {
+	if (too_large(message.len, max)) {
 		return -EMSGSIZE;
 	}
 	at = append_prefix(out, message.len);

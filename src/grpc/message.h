@@ -50,8 +50,9 @@ size_t grpc_message_packed_size(const void *message);
 
 /*
  * Appends the 5-byte prefix (not compressed) and the message. 0, -ENOMEM,
- * -EMSGSIZE (beyond 32 bits); the buffer as it was.
+ * -EMSGSIZE (more than `max` bytes, where that is not 0, or than 32 bits can say);
+ * the buffer as it was.
  */
-int grpc_message_pack(const void *message, struct buffer *out);
+int grpc_message_pack(const void *message, size_t max, struct buffer *out);
 /* The same for a method without descriptors. */
-int grpc_message_pack_bytes(struct bytes message, struct buffer *out);
+int grpc_message_pack_bytes(struct bytes message, size_t max, struct buffer *out);

@@ -38,6 +38,7 @@ static struct http2_stream *stream_opened(void *user)
 		list_init(&call->node);
 		timer_init(&call->deadline, grpc_server_call_on_deadline);
 		call->server = server;
+		call->side = &server->side;
 	}
 	server->n_calls++;
 	call->connection = connection;
@@ -114,6 +115,8 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *options)
 	if (!server->options.meters) {
 		server->options.meters = &none;
 	}
+	server->side.max_message = server->options.limits->max_message_bytes;
+	server->side.max_send_message = server->options.limits->max_send_message_bytes;
 	server->connection_id_name = str_from(options->connection_id_name);
 	list_init(&server->free_calls);
 	pool_init(&server->pool, GRPC_POOLED_BYTES);
@@ -133,11 +136,13 @@ void grpc_server_free(struct grpc_server *server)
 
 		grpc_call_free(call);
 	}
+	codec_deinit(&server->side.codec);
 	pool_deinit(&server->pool);
 	for (size_t i = 0; i < server->n_methods; i++) {
 		free((void *)(uintptr_t)server->methods[i].path.data);
 	}
 	free(server->methods);
+	free(server->services);
 	free(server);
 }
 
@@ -167,9 +172,16 @@ static int add_method(struct grpc_server *server, const struct grpc_service *ser
 int grpc_server_add(struct grpc_server *server, const struct grpc_service *service, void *context,
 		    const struct grpc_method_meters *meters)
 {
+	const struct grpc_service **grown =
+		realloc(server->services, (server->n_services + 1) * sizeof(*grown));
 	int rv = 0;
 
 	assert(server->n_connections == 0); /* calls are sized for the methods known by then */
+	if (!grown) {
+		return -ENOMEM;
+	}
+	server->services = grown;
+	grown[server->n_services++] = service;
 	for (size_t i = 0; i < service->n_methods && rv == 0; i++) {
 		rv = add_method(server, service, &service->methods[i], context,
 				meters ? &meters[i] : NULL);
@@ -202,6 +214,11 @@ struct engine *grpc_server_accept(struct grpc_server *server, const struct grpc_
 	}
 	server->n_connections++;
 	return http2_session_engine(connection->session);
+}
+
+const struct grpc_service *grpc_server_service(const struct grpc_server *server, size_t index)
+{
+	return index < server->n_services ? server->services[index] : NULL;
 }
 
 size_t grpc_server_calls(const struct grpc_server *server)

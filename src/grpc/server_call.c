@@ -62,19 +62,18 @@ static void set_charge(struct grpc_call *call, size_t bytes)
  * Only what comes in is refused, so that a call whose request was taken gets
  * its answer: the sum may pass the budget by the responses to such calls.
  */
-static void charge(struct grpc_call *call, size_t response)
+void grpc_server_charge(struct grpc_call *call)
 {
-	size_t bytes = call->deframer.gathered.capacity;
+	size_t response = buffer_len(&call->stream.out);
 
-	bytes += call->arena.used > GRPC_CALL_INLINE_BYTES ? call->arena.used : 0;
-	bytes += response > GRPC_CALL_INLINE_BYTES ? response : 0;
-	set_charge(call, bytes);
+	set_charge(call, grpc_call_received_bytes(call) +
+				 (response > GRPC_CALL_INLINE_BYTES ? response : 0));
 }
 
 /* Charges what came in. False: it was too much, and the call is finished. */
 static bool within_budget(struct grpc_call *call)
 {
-	charge(call, 0);
+	grpc_server_charge(call);
 	if (call->each.charged > 0 &&
 	    call->server->buffered > limits_of(call)->max_buffered_bytes) {
 		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
@@ -124,12 +123,18 @@ static bool on_known_header(struct grpc_call *call, struct str name, struct str 
 		return false;
 	case 13:
 		if (str_equal(name, STR("grpc-encoding"))) {
-			head->encoding_unknown = !str_equal(value, STR("identity"));
+			head->encoding = grpc_encoding_parse(value);
 			return true;
 		}
 		return false;
 	case 14:
 		return str_equal(name, STR("content-length"));
+	case 20:
+		if (str_equal(name, STR("grpc-accept-encoding"))) {
+			head->accepts_gzip = head->accepts_gzip || grpc_accepts_gzip(value);
+			return true;
+		}
+		return false;
 	default:
 		return false;
 	}
@@ -158,172 +163,6 @@ static void on_header(struct http2_stream *stream, struct str name, struct str v
 		break;
 	default:
 		head->no_memory = true;
-	}
-}
-
-/* Responses */
-
-static struct str response_content_type(const struct grpc_call *call)
-{
-	return call->each.head.content == GRPC_CONTENT_PROTO ? STR("application/grpc+proto")
-							     : STR("application/grpc");
-}
-
-/* The fields that each gRPC response begins with and no peer's limit takes away. */
-static void add_response_head(struct grpc_call *call, struct grpc_fields *fields)
-{
-	grpc_fields_add(fields, STR(":status"), STR("200"), true);
-	grpc_fields_add(fields, STR("content-type"), response_content_type(call), true);
-}
-
-/* Who answers, and what it takes. */
-static void add_identity(struct grpc_call *call, struct grpc_fields *fields)
-{
-	const struct grpc_server *server = call->server;
-
-	if (call->each.head.encoding_unknown) {
-		/* what would have been taken; to others there is nothing to offer but identity */
-		grpc_fields_add(fields, STR("grpc-accept-encoding"), STR("identity"), true);
-	}
-	if (server->options.identity.name.data) {
-		grpc_fields_add(fields, server->options.identity.name,
-				server->options.identity.value, true);
-	}
-	if (server->connection_id_name.data) {
-		grpc_fields_add(fields, server->connection_id_name,
-				str_from(call->connection->id_text), true);
-	}
-}
-
-/* RFC 9113 6.5.2: a peer may say how large a header list it takes: what is last goes first. */
-static void fit_peer_limit(struct grpc_call *call, struct grpc_fields *fields, size_t n_needed)
-{
-	uint32_t max = http2_session_peer_max_header_list(call->connection->session);
-	size_t total = 0, n = 0;
-
-	if (max == UINT32_MAX) {
-		return;
-	}
-	for (; n < fields->n; n++) {
-		total += fields->fields[n].name.len + fields->fields[n].value.len + 32;
-		if (total > max && n >= n_needed) {
-			break;
-		}
-	}
-	fields->n = n;
-}
-
-static int send_response_headers(struct grpc_call *call)
-{
-	struct grpc_fields fields;
-	size_t n_needed;
-	int rv = grpc_fields_init(&fields, call);
-
-	if (rv < 0) {
-		return rv;
-	}
-	add_response_head(call, &fields);
-	n_needed = fields.n;
-	add_identity(call, &fields);
-	grpc_fields_metadata(&fields, &call->each.sending);
-	fit_peer_limit(call, &fields, n_needed);
-	rv = http2_stream_respond(&call->stream, fields.fields, fields.n, false);
-	if (rv == 0) {
-		call->each.headers_sent = true;
-		call->each.sending = (struct metadata){ 0 }; /* what comes now is trailers */
-	}
-	return rv;
-}
-
-static struct str status_text(int status)
-{
-	static const struct str texts[GRPC_STATUS_COUNT] = {
-#define X(symbol, number, name) [number] = STR_INIT(#number),
-		GRPC_STATUSES(X)
-#undef X
-	};
-
-	return texts[status];
-}
-
-/* The status, as trailers or in one block with the headers. */
-static int send_status(struct grpc_call *call)
-{
-	static const struct http2_field ok = { STR_INIT("grpc-status"), STR_INIT("0"), true };
-	struct grpc_fields fields;
-	struct buffer text = BUFFER_INIT;
-	size_t n_needed;
-	int rv;
-
-	if (call->each.status == GRPC_OK && call->each.headers_sent && call->each.sending.n == 0) {
-		return http2_stream_finish_constant(&call->stream, &ok, 1);
-	}
-	rv = grpc_fields_init(&fields, call);
-	if (rv < 0) {
-		return rv;
-	}
-	if (!call->each.headers_sent) {
-		add_response_head(call, &fields);
-	}
-	grpc_fields_add(&fields, STR("grpc-status"), status_text(call->each.status), true);
-	n_needed = fields.n;
-	if (!call->each.headers_sent) {
-		add_identity(call, &fields);
-	}
-	grpc_fields_metadata(&fields, &call->each.sending);
-	if (call->each.status_message.len > 0) {
-		rv = grpc_message_encode(call->each.status_message, &text);
-		if (rv == 0) {
-			grpc_fields_add(
-				&fields, STR("grpc-message"),
-				(struct str){ (const char *)buffer_data(&text), buffer_len(&text) },
-				false);
-		}
-	}
-	fit_peer_limit(call, &fields, n_needed);
-	rv = call->each.headers_sent
-		     ? http2_stream_finish(&call->stream, fields.fields, fields.n)
-		     : http2_stream_respond(&call->stream, fields.fields, fields.n, true);
-	buffer_free(&text);
-	return rv;
-}
-
-int grpc_server_call_send(struct grpc_call *call, const void *message)
-{
-	int rv;
-
-	if (call->each.finished || !http2_stream_open(&call->stream)) {
-		return -ECANCELED;
-	}
-	rv = call->each.headers_sent ? 0 : send_response_headers(call);
-	if (rv == 0) {
-		rv = grpc_call_pack(call->each.method->response, message,
-				    http2_stream_out(&call->stream));
-	}
-	if (rv < 0) {
-		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory for the response");
-		return rv;
-	}
-	charge(call, buffer_len(http2_stream_out(&call->stream)));
-	return http2_stream_wrote(&call->stream);
-}
-
-void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message)
-{
-	assert(call->server && (unsigned)status < GRPC_STATUS_COUNT);
-	if (call->each.finished || !http2_stream_open(&call->stream)) {
-		return;
-	}
-	call->each.finished = true;
-	call->each.status = status;
-	if (message) {
-		call->each.status_message = arena_str(&call->arena, str_from(message));
-	}
-	deframer_free(&call->deframer);
-	if (send_status(call) < 0) {
-		/* no memory even for this: the peer hears it from HTTP/2 */
-		call->each.status = GRPC_RESOURCE_EXHAUSTED;
-		http2_stream_reset(&call->stream, HTTP2_ENHANCE_YOUR_CALM);
 	}
 }
 
@@ -394,7 +233,7 @@ static const char *headers_fault(const struct grpc_head *head, enum grpc_status 
 	if (head->content == GRPC_CONTENT_UNKNOWN_CODEC) {
 		return "content-type names a codec that is not served";
 	}
-	if (head->encoding_unknown) {
+	if (head->encoding == GRPC_ENCODING_UNKNOWN) {
 		return "grpc-encoding names a compression that is not served";
 	}
 	*ret_status = GRPC_INTERNAL;
@@ -406,6 +245,23 @@ static const char *headers_fault(const struct grpc_head *head, enum grpc_status 
 	}
 	*ret_status = GRPC_RESOURCE_EXHAUSTED;
 	return head->no_memory ? "metadata takes too much memory" : NULL;
+}
+
+/* False: it has passed already. What went by since the headers came in counts. */
+static bool start_deadline(struct grpc_call *call)
+{
+	int64_t timeout = call->each.head.timeout_ns;
+
+	if (timeout > INT64_MAX - call->each.started_ns) {
+		return true; /* never */
+	}
+	call->each.deadline_ns = call->each.started_ns + timeout;
+	if (call->each.deadline_ns <= timers_now(call->timers)) {
+		grpc_server_call_on_deadline(&call->deadline);
+		return false;
+	}
+	timer_start_at(call->timers, &call->deadline, call->each.deadline_ns);
+	return true;
 }
 
 static void on_headers_done(struct http2_stream *stream, enum http2_block kind, bool end_stream,
@@ -439,17 +295,11 @@ static void on_headers_done(struct http2_stream *stream, enum http2_block kind, 
 	if (!within_budget(call)) {
 		return;
 	}
-	if (head->has_timeout) {
-		/* what has passed since the headers came in counts */
-		int64_t due = head->timeout_ns > INT64_MAX - call->each.started_ns
-				      ? INT64_MAX
-				      : call->each.started_ns + head->timeout_ns;
-
-		if (due <= timers_now(call->timers)) {
-			grpc_server_call_on_deadline(&call->deadline);
-			return;
-		}
-		timer_start_at(call->timers, &call->deadline, due);
+	if (head->encoding == GRPC_ENCODING_GZIP) {
+		call->deframer.compression = true;
+	}
+	if (head->has_timeout && !start_deadline(call)) {
+		return;
 	}
 	if (call->each.events->opened) {
 		call->each.events->opened(call);
@@ -458,58 +308,89 @@ static void on_headers_done(struct http2_stream *stream, enum http2_block kind, 
 
 /* Request messages */
 
+/* After bytes were received: what they led to. False: the call is finished. */
+static bool received(struct grpc_call *call, enum grpc_status status, const char *why)
+{
+	if (call->each.finished) {
+		return false;
+	}
+	if (status != GRPC_OK) {
+		grpc_call_finish(call, status, why);
+		return false;
+	}
+	if (!within_budget(call)) {
+		return false;
+	}
+	if (call->each.n_messages > 1 && !grpc_call_receives_stream(call)) {
+		grpc_call_finish(call, GRPC_UNIMPLEMENTED,
+				 "more than one message where there is to be one");
+		return false;
+	}
+	return true;
+}
+
+/* The client sends no more, and all that it sent is delivered. */
+static void request_ended(struct grpc_call *call)
+{
+	if (!deframer_idle(&call->deframer)) {
+		grpc_call_finish(call, GRPC_INTERNAL, "the request ended inside a message");
+		return;
+	}
+	if (!grpc_call_receives_stream(call)) {
+		const void *message = NULL;
+
+		if (call->each.n_messages == 0) {
+			grpc_call_finish(call, GRPC_UNIMPLEMENTED,
+					 "no message where there is to be one");
+			return;
+		}
+		message = grpc_call_the_message(call);
+		if (!message) {
+			grpc_call_finish(call, GRPC_INTERNAL, GRPC_INVALID_TEXT);
+			return;
+		}
+		call->each.events->message(call, message);
+	}
+	if (!call->each.finished && call->each.events->half_closed) {
+		call->each.events->half_closed(call);
+	}
+}
+
 static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t n)
 {
 	struct grpc_call *call = grpc_call_of(stream);
-	const struct grpc_server_limits *limits = limits_of(call);
 	const char *why = NULL;
 	enum grpc_status status;
 
 	if (call->each.finished) {
 		return; /* late DATA: the connection has its credit back already */
 	}
-	status = grpc_call_receive(call, (struct bytes){ bytes, n }, limits->max_message_bytes,
-				   call->each.method->request, &why);
-	if (status != GRPC_OK) {
-		grpc_call_finish(call, status, why);
-		return;
-	}
-	if (!within_budget(call)) {
-		return;
-	}
-	if (call->each.n_messages > 1) {
-		grpc_call_finish(call, GRPC_UNIMPLEMENTED, "more than one message in a unary call");
-		return;
-	}
-	if (!deframer_idle(&call->deframer)) {
-		/* a message in progress is bounded by its limit, not by the window */
-		http2_stream_consume(stream, n);
-	}
+	status = grpc_call_receive(call, (struct bytes){ bytes, n }, &why);
+	(void)received(call, status, why);
 }
 
 static void on_ended(struct http2_stream *stream)
 {
 	struct grpc_call *call = grpc_call_of(stream);
-	const struct grpc_method *method = call->each.method;
+
+	if (!call->each.finished && !grpc_call_blocked(call)) {
+		request_ended(call);
+	}
+}
+
+/* grpc_call_next() was called, and there is something to deliver. */
+static void on_woken(struct http2_stream *stream)
+{
+	struct grpc_call *call = grpc_call_of(stream);
+	const char *why = NULL;
+	enum grpc_status status;
 
 	if (call->each.finished) {
 		return;
 	}
-	if (!deframer_idle(&call->deframer)) {
-		grpc_call_finish(call, GRPC_INTERNAL, "the request ended inside a message");
-		return;
-	}
-	if (call->each.n_messages == 0) {
-		grpc_call_finish(call, GRPC_UNIMPLEMENTED, "no message in a unary call");
-		return;
-	}
-	if (method->valid && !method->valid(grpc_call_received_message(call))) {
-		grpc_call_finish(call, GRPC_INTERNAL, "message holds text that is not UTF-8");
-		return;
-	}
-	call->each.events->message(call, grpc_call_received_message(call));
-	if (!call->each.finished && call->each.events->half_closed) {
-		call->each.events->half_closed(call);
+	status = grpc_call_receive_kept(call, &why);
+	if (received(call, status, why) && stream->peer_ended && !grpc_call_blocked(call)) {
+		request_ended(call);
 	}
 }
 
@@ -518,6 +399,7 @@ static void on_writable(struct http2_stream *stream)
 	struct grpc_call *call = grpc_call_of(stream);
 
 	if (!call->each.finished && call->each.events && call->each.events->writable) {
+		grpc_server_charge(call);
 		call->each.events->writable(call);
 	}
 }
@@ -578,5 +460,6 @@ const struct http2_stream_events grpc_server_stream_events = {
 	.data = on_data,
 	.ended = on_ended,
 	.writable = on_writable,
+	.woken = on_woken,
 	.closed = on_closed,
 };

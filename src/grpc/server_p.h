@@ -16,9 +16,12 @@ struct registered {
 
 struct grpc_server {
 	struct grpc_server_options options;
+	struct grpc_side side;
 	struct str connection_id_name;
 	struct registered *methods;
 	size_t n_methods;
+	const struct grpc_service **services;
+	size_t n_services;
 	size_t state_size; /* the largest of all methods */
 	struct list free_calls;
 	size_t n_free, n_calls, n_connections;
@@ -29,6 +32,9 @@ struct grpc_server {
 /* server_call.c: what a stream of a server does. */
 extern const struct http2_stream_events grpc_server_stream_events;
 void grpc_server_call_on_deadline(struct timer *timer);
+
+/* server_call.c: what the call holds of the budget for gathered bytes, anew. */
+void grpc_server_charge(struct grpc_call *call);
 
 /* server.c: the method that a :path names, into the call; or what is wrong with it. */
 void grpc_server_find_method(struct grpc_call *call, struct str path);

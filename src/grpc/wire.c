@@ -167,6 +167,67 @@ int grpc_message_decode(struct str text, struct buffer *out)
 	return 0;
 }
 
+/* The length of the varint at `at`, or 0: torn or too long. */
+static size_t read_varint(const uint8_t *at, size_t room, uint64_t *ret)
+{
+	uint64_t value = 0;
+
+	for (size_t i = 0; i < MIN(room, (size_t)10); i++) {
+		value |= (uint64_t)(at[i] & 0x7f) << (7 * i);
+		if (!(at[i] & 0x80)) {
+			*ret = value;
+			return i + 1;
+		}
+	}
+	return 0;
+}
+
+/* Of a value behind its tag; 0: torn, or a group, which google.rpc.Status has none of. */
+static size_t value_length(unsigned wire_type, struct bytes at, uint64_t *ret_number)
+{
+	size_t n;
+
+	switch (wire_type) {
+	case 0:
+		return read_varint(at.data, at.len, ret_number);
+	case 1:
+		return at.len >= 8 ? 8 : 0;
+	case 2:
+		n = read_varint(at.data, at.len, ret_number);
+		return n > 0 && *ret_number <= at.len - n ? n + (size_t)*ret_number : 0;
+	case 5:
+		return at.len >= 4 ? 4 : 0;
+	default:
+		return 0;
+	}
+}
+
+/* Field 1 is the code; as everywhere in protobuf the last one counts. */
+int grpc_details_code(struct bytes details, int32_t *ret_code)
+{
+	int32_t code = 0;
+
+	while (details.len > 0) {
+		uint64_t tag, number = 0;
+		size_t n = read_varint(details.data, details.len, &tag), length;
+
+		if (n == 0 || tag >> 3 == 0) {
+			return -EBADMSG;
+		}
+		details = (struct bytes){ details.data + n, details.len - n };
+		length = value_length(tag & 7, details, &number);
+		if (length == 0) {
+			return -EBADMSG;
+		}
+		if (tag == (1 << 3 | 0)) {
+			code = (int32_t)number;
+		}
+		details = (struct bytes){ details.data + length, details.len - length };
+	}
+	*ret_code = code;
+	return 0;
+}
+
 static const char base64_alphabet[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -43,6 +43,12 @@ int grpc_message_encode(struct str text, struct buffer *out);
 /* Never fails on its input: a bad sequence stays as it is. 0 or -ENOMEM. */
 int grpc_message_decode(struct str text, struct buffer *out);
 
+/*
+ * The code in a packed google.rpc.Status, 0 where it names none. 0, or -EBADMSG: not
+ * a protobuf message.
+ */
+int grpc_details_code(struct bytes details, int32_t *ret_code);
+
 /* Unpadded standard base64. 0 or -ENOMEM. */
 int grpc_base64_encode(struct bytes bytes, struct buffer *out);
 /* Padded or not; -EINVAL for another alphabet or length % 4 == 1. -ENOMEM. */

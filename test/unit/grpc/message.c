@@ -493,12 +493,12 @@ static void test_packing_writes_the_prefix_and_the_message_behind_what_is_there(
 	assert_int_equal(buffer_append_str(&out, STR("before")), 0);
 	node.name = (char *)(uintptr_t) "hi";
 	assert_int_equal(grpc_message_packed_size(&node), 4);
-	assert_int_equal(grpc_message_pack(&node, &out), 0);
+	assert_int_equal(grpc_message_pack(&node, 0, &out), 0);
 	assert_int_equal(buffer_len(&out), 6 + 5 + 4);
 	assert_memory_equal(buffer_data(&out), "before\0\0\0\0\x04\x0a\x02hi", 15);
 	buffer_clear(&out);
 	node.name = (char *)(uintptr_t) "";
-	assert_int_equal(grpc_message_pack(&node, &out), 0);
+	assert_int_equal(grpc_message_pack(&node, 0, &out), 0);
 	assert_int_equal(buffer_len(&out), 5);
 	assert_memory_equal(buffer_data(&out), "\0\0\0\0\0", 5);
 	buffer_free(&out);
@@ -509,8 +509,8 @@ static void test_raw_bytes_are_prefixed_too(void **state)
 	struct buffer out = BUFFER_INIT;
 
 	(void)state;
-	assert_int_equal(grpc_message_pack_bytes(WIRE("a\0b"), &out), 0);
-	assert_int_equal(grpc_message_pack_bytes((struct bytes){ NULL, 0 }, &out), 0);
+	assert_int_equal(grpc_message_pack_bytes(WIRE("a\0b"), 0, &out), 0);
+	assert_int_equal(grpc_message_pack_bytes((struct bytes){ NULL, 0 }, 0, &out), 0);
 	assert_int_equal(buffer_len(&out), 13);
 	assert_memory_equal(buffer_data(&out),
 			    "\0\0\0\0\x03"
@@ -518,7 +518,7 @@ static void test_raw_bytes_are_prefixed_too(void **state)
 			    13);
 	assert_int_equal(
 		grpc_message_pack_bytes(
-			(struct bytes){ (const uint8_t *)"", (size_t)UINT32_MAX + 1 }, &out),
+			(struct bytes){ (const uint8_t *)"", (size_t)UINT32_MAX + 1 }, 0, &out),
 		-EMSGSIZE);
 	assert_int_equal(buffer_len(&out), 13);
 	buffer_free(&out);
@@ -585,10 +585,10 @@ static void test_random_and_mutated_messages_are_refused_or_stable(void **state)
 		assert_true(err == 0 || err == -EBADMSG);
 		if (err == 0) {
 			accepted++;
-			assert_int_equal(grpc_message_pack(node, &once), 0);
+			assert_int_equal(grpc_message_pack(node, 0, &once), 0);
 			buffer_consume(&once, GRPC_PREFIX_BYTES);
 			node = unpacked(state, buffer_bytes(&once));
-			assert_int_equal(grpc_message_pack(node, &twice), 0);
+			assert_int_equal(grpc_message_pack(node, 0, &twice), 0);
 			buffer_consume(&twice, GRPC_PREFIX_BYTES);
 			assert_int_equal(buffer_len(&once), buffer_len(&twice));
 			if (buffer_len(&once) > 0) {
