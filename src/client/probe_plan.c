@@ -7,6 +7,8 @@
 
 /* A header block of 16 KiB is what servers commonly take; this only keeps a mistake small. */
 #define METADATA_CAP (64 * KIB)
+/* Longer is a mistake, and the sum of two stays far from overflowing. */
+#define MAX_TIMEOUT_NS (24 * 3600 * NS_PER_S)
 
 struct flags {
 	const char *service, *user_agent;
@@ -28,14 +30,16 @@ static const struct option table[] = {
 	  .offset = FLAG(connect_ns),
 	  .placeholder = "DURATION",
 	  .value = "1s",
-	  .min = 1000000,
+	  .min = NS_PER_MS,
+	  .max = MAX_TIMEOUT_NS,
 	  .help = "How long connecting may take, until the server speaks HTTP/2." },
 	{ .name = "rpc-timeout",
 	  .type = OPTION_DURATION,
 	  .offset = FLAG(answer_ns),
 	  .placeholder = "DURATION",
 	  .value = "1s",
-	  .min = 1000000,
+	  .min = NS_PER_MS,
+	  .max = MAX_TIMEOUT_NS,
 	  .help = "How long the call may take on a connection." },
 	{ .name = "metadata",
 	  .type = OPTION_STRINGS,
