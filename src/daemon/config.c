@@ -72,6 +72,11 @@ static const struct option table[] = {
 	  .help = "What this process is called in echod-instance: 16 hexadecimal digits. Where "
 		  "it is not given they are drawn at start." },
 #undef GROUP
+#define GROUP "Testing"
+	{ ROW("grpc.interop", OPTION_BOOL, grpc_interop), .value = "false",
+	  .help = "Also serve grpc.testing.TestService, which gRPC's interoperability tests "
+		  "call. Its callers may ask for much: not for production." },
+#undef GROUP
 #define GROUP "Limits"
 	{ ROW("grpc.max-message-bytes", OPTION_SIZE, grpc_max_message_bytes), .placeholder = "SIZE",
 	  .value = "4MiB", .min = 1, .max = INT32_MAX,

@@ -34,6 +34,7 @@ struct config {
 	struct echo_delay echo_delay;
 	bool echo_identify;
 	char instance[CONFIG_INSTANCE_DIGITS + 1]; /* "": one is drawn at start */
+	bool grpc_interop;
 	uint64_t grpc_max_message_bytes;
 	uint64_t grpc_max_header_bytes;
 	uint64_t grpc_max_concurrent_streams;

@@ -1,8 +1,10 @@
 #include "daemon/meters.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/log.h"
+#include "service/echo.h"
 #include "version.h"
 
 const char *const door_names[DOORS] = { "grpc", "metrics" };
@@ -98,6 +100,21 @@ static void build_echo(struct build *build, struct grpc_method_meters *echo)
 						      &histogram_default_bounds));
 
 	echo->latency = latency ? made(build, family_histogram(latency, NULL)) : NULL;
+}
+
+/* The names that dashboards for gRPC know. */
+static void build_methods(struct build *build, struct meters *meters)
+{
+	meters->started =
+		family(build, METRIC_COUNTER, "grpc_server_started_total",
+		       "Total number of RPCs started on the server.",
+		       (const char *const[]){ "grpc_type", "grpc_service", "grpc_method", NULL });
+	meters->handled = family(
+		build, METRIC_COUNTER, "grpc_server_handled_total",
+		"Total number of RPCs completed on the server, regardless of success or failure.",
+		(const char *const[]){ "grpc_type", "grpc_service", "grpc_method", "grpc_code",
+				       NULL });
+	histogram_init(&meters->unshown_histogram, &histogram_default_bounds);
 }
 
 static void build_grpc(struct build *build, struct grpc_server_meters *grpc)
@@ -313,6 +330,7 @@ int meters_init(struct meters *meters, const struct loop *loop)
 
 	build_info(&build);
 	build_echo(&build, &meters->echo);
+	build_methods(&build, meters);
 	build_grpc(&build, &meters->grpc);
 	build_doors(&build, meters->doors);
 	build_http2(&build, &meters->http2);
@@ -324,8 +342,91 @@ int meters_init(struct meters *meters, const struct loop *loop)
 	return build.failed ? -ENOMEM : 0;
 }
 
+/* -- Methods -- */
+
+struct meters_service {
+	struct meters_service *next;
+	struct grpc_method_meters methods[];
+};
+
+static bool read_counter(void *user, double *ret)
+{
+	const struct counter *counter = user;
+
+	*ret = (double)counter_read(counter);
+	return true;
+}
+
+/*
+ * Echo counts what the frozen families show, and that is read again here, so that
+ * a call that goes well costs no count more.
+ */
+static void add_echo(struct build *build, struct meters *meters, struct grpc_method_meters *method,
+		     const char *const *values)
+{
+	*method = meters->echo;
+	computed(build, meters->started, values, read_counter, method->started);
+	computed(build, meters->handled, values, read_counter, method->handled_ok);
+}
+
+static void add_method(struct build *build, struct meters *meters,
+		       struct grpc_method_meters *method, const char *const *values)
+{
+	*method = (struct grpc_method_meters){
+		.started = counter(build, meters->started, values),
+		.in_flight = &meters->unshown_gauge,
+		.handled_ok = &meters->unshown_counter,
+		.handled_failed = &meters->unshown_counter,
+		.calls_ok = &meters->unshown_counter,
+		.calls_failed = &meters->unshown_counter,
+		.latency = &meters->unshown_histogram,
+	};
+	method->by_status[GRPC_OK] = counter(build, meters->handled, values);
+}
+
+const struct grpc_method_meters *meters_add_service(struct meters *meters,
+						    const struct grpc_service *service)
+{
+	static const char *const types[] = { [GRPC_UNARY] = "unary",
+					     [GRPC_CLIENT_STREAM] = "client_stream",
+					     [GRPC_SERVER_STREAM] = "server_stream",
+					     [GRPC_BIDI_STREAM] = "bidi_stream" };
+	struct build build = { .registry = meters->registry };
+	struct meters_service *added =
+		calloc(1, sizeof(*added) + service->n_methods * sizeof(added->methods[0]));
+
+	if (!added) {
+		return NULL;
+	}
+	added->next = meters->services;
+	meters->services = added;
+	for (size_t i = 0; i < service->n_methods; i++) {
+		const struct grpc_method *method = &service->methods[i];
+		const char *values[] = { types[method->shape], service->name, method->name,
+					 grpc_status_camel_name(GRPC_OK) };
+
+		if (service == &echo_service) {
+			add_echo(&build, meters, &added->methods[i], values);
+		} else {
+			add_method(&build, meters, &added->methods[i], values);
+		}
+		for (int status = GRPC_OK + 1; status < GRPC_STATUS_COUNT; status++) {
+			values[3] = grpc_status_camel_name(status);
+			added->methods[i].by_status[status] =
+				counter(&build, meters->handled, values);
+		}
+	}
+	return build.failed ? NULL : added->methods;
+}
+
 void meters_deinit(struct meters *meters)
 {
+	while (meters->services) {
+		struct meters_service *next = meters->services->next;
+
+		free(meters->services);
+		meters->services = next;
+	}
 	process_metrics_free(meters->process);
 	registry_free(meters->registry);
 	*meters = (struct meters){ 0 };

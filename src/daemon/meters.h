@@ -14,6 +14,8 @@
 #include "net/loop.h"
 #include "web/routes.h"
 
+struct meters_service;
+
 /* The two doors; also the index of what is counted for each. */
 enum meters_door { DOOR_GRPC, DOOR_METRICS, DOORS };
 /* "grpc", "metrics": in labels, in the log, and as names of inherited sockets. */
@@ -33,6 +35,12 @@ struct meters {
 	struct http2_meters http2;
 	struct grpc_server_meters grpc;
 	struct grpc_method_meters echo;
+	struct family *started, *handled; /* of every method */
+	struct meters_service *services;  /* of those added; each its own memory */
+	/* For what is counted of every method and shown of Echo alone. */
+	struct counter unshown_counter;
+	struct gauge unshown_gauge;
+	struct histogram unshown_histogram;
 	struct web_meters web;
 	struct gauge *ready;
 };
@@ -43,3 +51,10 @@ struct meters {
  */
 int meters_init(struct meters *meters, const struct loop *loop);
 void meters_deinit(struct meters *meters);
+
+/*
+ * Meters of a service's methods, in order, as grpc_server_add() wants them; NULL:
+ * no memory. They live as long as `meters`. Not after the first scrape.
+ */
+const struct grpc_method_meters *meters_add_service(struct meters *meters,
+						    const struct grpc_service *service);

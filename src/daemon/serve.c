@@ -30,13 +30,18 @@
 #include "daemon/door.h"
 #include "daemon/meters.h"
 #include "daemon/pages.h"
+#include "daemon/services.h"
 #include "daemon/systemd.h"
 #include "grpc/server.h"
-#include "service/echo.h"
 #include "version.h"
 #include "web/routes.h"
 #include "web/scrape.h"
 
+/*
+ * A turn of the loop lies between what health says last and the first GOAWAY, which
+ * would overtake it otherwise.
+ */
+#define LEAST_DELAY_NS (1 * NS_PER_MS)
 /* A peer that takes no goodbye within this time is aborted. */
 #define CUT_NS (1 * NS_PER_S)
 /* What the last scrape has, once no call is left. */
@@ -66,7 +71,7 @@ struct app {
 	struct meters meters;
 	struct random random;
 	char instance[CONFIG_INSTANCE_DIGITS + 1];
-	struct echo_service echo;
+	struct services services;
 	struct grpc_server_limits grpc_limits;
 	struct grpc_server *grpc;
 	struct scrape scrape;
@@ -191,12 +196,10 @@ static void stop(struct app *app, int number)
 	log_info("Shutting down gRPC server", LOG_STR("signal", strsignal(number)),
 		 LOG_INT("calls", grpc_server_calls(app->grpc)));
 	not_ready(app);
+	services_stopping(&app->services);
 	systemd_stopping("Finishing calls", config->shutdown_delay_ns + config->shutdown_grace_ns +
 						    CUT_NS + LEAVE_NS + NS_PER_S);
-	enter(app, PHASE_LAME, config->shutdown_delay_ns);
-	if (config->shutdown_delay_ns == 0) {
-		begin_draining(app);
-	}
+	enter(app, PHASE_LAME, MAX(config->shutdown_delay_ns, LEAST_DELAY_NS));
 }
 
 static void on_signal(void *user, int number)
@@ -343,9 +346,7 @@ static int build_grpc(struct app *app)
 	if (!app->grpc) {
 		return -ENOMEM;
 	}
-	app->echo.delay = config->echo_delay;
-	random_seed(&app->echo.random, random_next(&app->random));
-	return grpc_server_add(app->grpc, &echo_service, &app->echo, &app->meters.echo);
+	return services_add(&app->services, app->grpc, &app->meters, config, &app->random);
 }
 
 static int build_web(struct app *app)
@@ -431,6 +432,7 @@ static void begin_serving(struct app *app)
 	app->phase = PHASE_SERVING;
 	app->pages.ready = true;
 	gauge_set(app->meters.ready, 1);
+	services_ready(&app->services, app->grpc);
 	log_info("gRPC server starting", LOG_STR("version", echod_version), LOG_STR("grpc", grpc),
 		 LOG_STR("metrics", metrics), LOG_STR("instance", app->instance),
 		 LOG_INT("max_connections", app->doors[DOOR_GRPC].options.max_guests));
@@ -475,6 +477,7 @@ static void tear_down(struct app *app)
 	if (app->grpc) {
 		grpc_server_free(app->grpc);
 	}
+	services_deinit(&app->services);
 	if (app->loop) {
 		loop_free(app->loop);
 	}

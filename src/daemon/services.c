@@ -1,0 +1,68 @@
+#include "daemon/services.h"
+
+#include <assert.h>
+#include <errno.h>
+
+static int add(struct services *services, struct grpc_server *server, struct meters *meters,
+	       const struct grpc_service *service, void *context)
+{
+	const struct grpc_method_meters *counted = meters_add_service(meters, service);
+
+	if (!counted) {
+		return -ENOMEM;
+	}
+	reflection_add(&services->reflection, service->name);
+	return grpc_server_add(server, service, context, counted);
+}
+
+int services_add(struct services *services, struct grpc_server *server, struct meters *meters,
+		 const struct config *config, struct random *random)
+{
+	bool well_formed = reflection_init(&services->reflection, descriptor_set);
+	int err;
+
+	assert(well_formed);
+	(void)well_formed;
+	services->echo.delay = config->echo_delay;
+	random_seed(&services->echo.random, random_next(random));
+	health_init(&services->health);
+	/* A call looks its method up in this order: the one that is fast comes first. */
+	err = add(services, server, meters, &echo_service, &services->echo);
+	if (err == 0) {
+		err = add(services, server, meters, &health_service, &services->health);
+	}
+	if (err == 0) {
+		err = add(services, server, meters, &reflection_service, &services->reflection);
+	}
+	if (err == 0) {
+		err = add(services, server, meters, &reflection_v1alpha_service,
+			  &services->reflection);
+	}
+	if (err == 0 && config->grpc_interop) {
+		err = interop_init(&services->interop);
+		if (err == 0) {
+			err = add(services, server, meters, &interop_service, &services->interop);
+		}
+	}
+	return err;
+}
+
+void services_deinit(struct services *services)
+{
+	interop_deinit(&services->interop);
+}
+
+void services_ready(struct services *services, const struct grpc_server *server)
+{
+	const struct grpc_service *service;
+
+	health_set(&services->health, "", HEALTH_SERVING);
+	for (size_t i = 0; (service = grpc_server_service(server, i)); i++) {
+		health_set(&services->health, service->name, HEALTH_SERVING);
+	}
+}
+
+void services_stopping(struct services *services)
+{
+	health_shutdown(&services->health);
+}
