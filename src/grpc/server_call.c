@@ -404,6 +404,15 @@ static void on_writable(struct http2_stream *stream)
 	}
 }
 
+static void on_draining(struct http2_stream *stream)
+{
+	struct grpc_call *call = grpc_call_of(stream);
+
+	if (call->each.exists && !call->each.finished && call->each.events->draining) {
+		call->each.events->draining(call);
+	}
+}
+
 /* The end of a call */
 
 static void count_closed(const struct grpc_call *call, enum grpc_status status)
@@ -461,5 +470,6 @@ const struct http2_stream_events grpc_server_stream_events = {
 	.ended = on_ended,
 	.writable = on_writable,
 	.woken = on_woken,
+	.draining = on_draining,
 	.closed = on_closed,
 };

@@ -54,6 +54,19 @@ static void terminate(struct http2_session *session, uint32_t code)
 	timer_stop(session->timers, &session->deadline);
 }
 
+/* Whoever wants to hear it hears it from deliver(). */
+static void tell_draining(struct http2_session *session)
+{
+	list_for_each (&session->open, node) {
+		struct http2_stream *stream = container_of(node, struct http2_stream, node);
+
+		if (stream->events->draining) {
+			stream->draining_due = true;
+			http2_stream_due(stream);
+		}
+	}
+}
+
 void http2_session_final_goaway(struct http2_session *session)
 {
 	int32_t last = nghttp2_session_get_last_proc_stream_id(session->nghttp2);
@@ -62,6 +75,9 @@ void http2_session_final_goaway(struct http2_session *session)
 	session->phase = HTTP2_DRAINED;
 	(void)nghttp2_submit_goaway(session->nghttp2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR,
 				    NULL, 0);
+	if (session->server) {
+		tell_draining(session);
+	}
 	http2_session_wake(session);
 }
 
@@ -83,13 +99,17 @@ static void on_deadline(struct timer *timer)
 static void deliver_due(struct http2_stream *stream)
 {
 	bool writable = stream->writable_due, woken = stream->woken_due;
+	bool draining = stream->draining_due;
 
-	stream->writable_due = stream->woken_due = false;
+	stream->writable_due = stream->woken_due = stream->draining_due = false;
 	if (writable) {
 		stream->events->writable(stream);
 	}
 	if (woken && http2_stream_open(stream)) {
 		stream->events->woken(stream);
+	}
+	if (draining && http2_stream_open(stream)) {
+		stream->events->draining(stream);
 	}
 }
 

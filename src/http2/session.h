@@ -111,6 +111,11 @@ struct http2_stream_events {
 	/* What http2_stream_wake_later() asked for. May be NULL where nobody asks. */
 	void (*woken)(struct http2_stream *stream);
 	/*
+	 * Server: the final GOAWAY is queued, and what is open now is the last that the
+	 * connection serves. Deferred like `writable`. May be NULL.
+	 */
+	void (*draining)(struct http2_stream *stream);
+	/*
 	 * Last, deferred: never from inside a call that the receiver made. The stream's
 	 * memory is the receiver's again. `code`: the HTTP/2 error code of the close;
 	 * NO_ERROR for a regular end.
@@ -136,7 +141,7 @@ struct http2_stream {
 	struct http2_session *session; /* NULL before submission and after closed */
 	int32_t id;
 	struct list node;  /* in the session's list of open, or of closed streams */
-	struct list due;   /* in the list of those that await `writable` or `woken` */
+	struct list due;   /* in the list of those that await `writable`, `woken` or `draining` */
 	struct buffer out; /* body bytes that wait for production */
 	uint32_t close_code;
 	uint8_t origin; /* enum http2_origin */
@@ -145,7 +150,7 @@ struct http2_stream {
 	bool finishing; /* no more will be written: END_STREAM after `out` */
 	bool deferred;  /* the data source waits for more */
 	bool above_high_water;
-	bool writable_due, woken_due;
+	bool writable_due, woken_due, draining_due;
 	bool unsent;         /* client: its request has not left */
 	bool peer_ended;     /* END_STREAM came */
 	bool local_ended;    /* our END_STREAM was produced */

@@ -63,7 +63,7 @@ void http2_stream_detach(struct http2_stream *stream, uint32_t code)
 	forget_trailers(stream);
 	buffer_trim(&stream->out, OUT_KEEP_BYTES); /* a kept call keeps no large message */
 	list_remove(&stream->due);
-	stream->writable_due = stream->woken_due = false;
+	stream->writable_due = stream->woken_due = stream->draining_due = false;
 	list_remove(&stream->node);
 	list_append(&session->closed, &stream->node);
 	session->n_open--;
