@@ -1,0 +1,98 @@
+"""h2spec against our server, h2specd against our client."""
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+
+import daemon
+import rows
+import tools
+
+MODULE = "github.com/summerwind/h2spec/cmd"
+VERSION = "af83a65f0b62"
+SECONDS = 600
+NGHTTP2_WITHOUT_PRIORITIES = (1, 65)
+BY_DESIGN = "nghttp2 1.65 and newer have no priorities (RFC 9113 5.3.1): the frame is not looked at"
+# What such an nghttp2 fails, by section and title.
+EXCUSED = {
+    ("http2/5.3.1", "Sends PRIORITY frame that depend on itself"),
+    ("http2/6.3", "Sends a PRIORITY frame with 0x0 stream identifier"),
+}
+
+
+def suite(context):
+    for strict, expected in ((False, 146), (True, 147)):
+        row = rows.Row("h2spec", VERSION, "server, strict" if strict else "server", expected)
+        yield guarded(context, row, "h2spec", lambda program, row, strict=strict: server(context, program, row, strict))
+    row = rows.Row("h2specd", VERSION, "client", 57)
+    yield guarded(context, row, "h2specd", lambda program, row: client(context, program, row))
+
+
+def guarded(context, row, name, body):
+    """From the Go registry; where that does not give it, one that is in PATH."""
+    try:
+        program = context.tools.go(f"{MODULE}/{name}", VERSION)
+    except tools.Missing as missing:
+        program = shutil.which(name)
+        if not program:
+            return rows.skipped_row(row.suite, row.version, row.subject, row.expected, str(missing))
+        row.version = "from PATH"
+    body(program, row)
+    return row
+
+
+def server(context, program, row, strict):
+    name = "h2spec-strict" if strict else "h2spec"
+    report = context.logs / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    with tools.echod(context, f"{name}-echod") as echod:
+        command = [program, "-h", "127.0.0.1", "-p", echod.grpc_port, "-P", "/", "-o", "2", "-j", report]
+        code = tools.run([*command, *(["--strict"] if strict else [])], context.logs / f"{name}.log", SECONDS)
+    read_report(context, report, row, code, context.logs / f"{name}.log")
+
+
+def client(context, program, row):
+    """It runs a command anew for each case, with the URL of the case as its last argument."""
+    log = context.logs / "h2specd.log"
+    script = context.logs / "h2specd-client"
+    script.write_text(
+        "#!/bin/sh\n"
+        "address=${1#http://}\n"
+        f'exec "{context.binary("src/echod")}" client --timeout=2s "${{address%/}}"\n'
+    )
+    script.chmod(0o755)
+    command = [program, "-h", "127.0.0.1", "-f", consecutive_ports(row.expected), "-o", "2", "--exec", script]
+    code = tools.run(command, log, SECONDS)
+    text = log.read_text(errors="replace")
+    total = re.search(r"(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed", text)
+    if not total:
+        row.failed.append(f"no result; exit {code}: {tools.last_line(log)}")
+        return
+    row.passed, not_passed = int(total.group(2)), int(total.group(3)) + int(total.group(4))
+    named = list(dict.fromkeys(re.findall(r"× (\d+: .*)", text)))
+    row.failed = named if len(named) == not_passed else [f"{not_passed} of them: {log}"] * not_passed
+
+
+def consecutive_ports(count):
+    """The first of so many ports that nobody listens on, below those that the system gives out."""
+    for first in range(20000, 32000, 100):
+        if not any(daemon.accepts(port) for port in range(first, first + count)):
+            return first
+    raise RuntimeError("no free ports")
+
+
+def read_report(context, report, row, code, log):
+    if not report.exists():
+        row.failed.append(f"no report; exit {code}: {tools.last_line(log)}")
+        return
+    old = context.nghttp2 < NGHTTP2_WITHOUT_PRIORITIES
+    for group in ElementTree.parse(report).getroot().iter("testsuite"):
+        for case in group.iter("testcase"):
+            package = case.get("package") or group.get("package") or ""
+            title = case.get("classname") or case.get("name") or ""
+            if case.find("failure") is None and case.find("error") is None and case.find("skipped") is None:
+                row.passed += 1
+            elif (package, title) in EXCUSED and not old:
+                row.excused[f"{package}: {title}"] = BY_DESIGN
+            else:
+                # A case that h2spec skips is one that it could not try: nothing is skipped here.
+                row.failed.append(f"{package}: {title}")
