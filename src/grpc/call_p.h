@@ -106,7 +106,6 @@ struct grpc_call {
 		bool exists;      /* server: its headers resolved to a method; it counts */
 		bool settled;
 		bool response_seen; /* client: final response headers are in */
-		bool retried;       /* client: sent anew once */
 		bool unprocessed;
 		bool held;           /* grpc_call_hold() */
 		bool in_message;     /* the handler is inside its `message` */
@@ -115,6 +114,16 @@ struct grpc_call {
 		bool compress;       /* the next message to send, where it may be */
 		bool compress_asked; /* it was on before the headers left */
 		bool gzip_announced; /* grpc-encoding: gzip is in our headers */
+
+		/* client, from here */
+		uint8_t origin;    /* enum grpc_origin, where settled */
+		uint8_t n_details; /* how often grpc-status-details-bin came */
+		bool wait_for_ready;
+		bool retried;       /* sent anew once, since the server said so */
+		bool committed;     /* the request is kept no more, nor sent anew */
+		bool writable_owed; /* send() said 1, and no stream has taken it yet */
+		bool stream_gone;   /* what is held or kept is due before `closed` */
+		unsigned attempts;
 	} each;
 
 	/*

@@ -1,19 +1,17 @@
 /*
  * The happy path: grpc_channel_call() puts a call into the waiting list; pump()
  * gives it a stream as soon as a connection is ready and has room; the request
- * is queued on it; headers, message and trailers come back; the stream closes,
+ * is queued on it; headers, messages and trailers come back; the stream closes,
  * and with it the call.
  *
  *	waiting --pump--> running --stream closed--> closed
  *	   ^                 |
  *	   +--unprocessed----+   (GOAWAY or REFUSED_STREAM: sent anew)
  *
- * A connection counts as made once the peer's SETTINGS are in: one that dies
- * before was no server, and the calls that waited for it fail unprocessed.
- *
- * What can fail: no connection, its loss, the deadline, an answer that breaks
- * the wire contract. What is due to the caller but may not be delivered from
- * inside its own call waits for `kick`, a timer that is due at once.
+ * What can fail: no connection (channel_connect.c), its loss, the deadline, an
+ * answer that breaks the wire contract (channel_call.c). What is due to the
+ * caller but may not be delivered from inside its own call waits for `kick`, a
+ * timer that is due at once.
  */
 #include "grpc/channel.h"
 
@@ -35,24 +33,31 @@ void grpc_channel_kick(struct grpc_channel *channel)
 	}
 }
 
-static void kill_all_waiting(struct grpc_channel *channel, enum grpc_status status, struct str why)
+void grpc_channel_kill_waiting(struct grpc_channel *channel, bool all, struct str why,
+			       enum grpc_origin origin)
 {
-	while (!list_empty(&channel->waiting)) {
-		grpc_channel_call_kill(container_of(channel->waiting.next, struct grpc_call, node),
-				       status, why);
+	struct list *next;
+
+	for (struct list *node = channel->waiting.next; node != &channel->waiting; node = next) {
+		struct grpc_call *call = container_of(node, struct grpc_call, node);
+
+		next = node->next;
+		if (all || !call->each.wait_for_ready) {
+			grpc_channel_call_kill(call, GRPC_UNAVAILABLE, why, origin);
+		}
 	}
 }
 
-static void pump(struct grpc_channel *channel)
+void grpc_channel_pump(struct grpc_channel *channel)
 {
-	struct grpc_connection *current = channel->current;
-	size_t room = current && current->ready ? http2_session_room(current->session) : 0;
+	struct grpc_link *link = channel->current;
+	size_t room = link && link->ready ? http2_session_room(link->connection.session) : 0;
 
 	while (room-- > 0 && !list_empty(&channel->waiting)) {
 		grpc_channel_call_start(container_of(channel->waiting.next, struct grpc_call, node),
-					current);
+					link);
 	}
-	if (!list_empty(&channel->waiting) && !channel->current && !channel->connecting) {
+	if (channel->state == GRPC_CHANNEL_IDLE && !list_empty(&channel->waiting)) {
 		grpc_channel_kick(channel);
 	}
 }
@@ -73,148 +78,52 @@ void grpc_channel_release_call(struct grpc_call *call)
 	}
 }
 
-/* Connections */
-
-static void session_ready(void *user)
-{
-	struct grpc_connection *connection = user;
-	struct grpc_channel *channel = connection->channel;
-
-	connection->ready = true;
-	if (channel->current == connection) {
-		channel->connecting = false;
-		pump(channel);
-	}
-}
-
-static void session_goaway(void *user, uint32_t last_id, uint32_t code, struct str debug)
-{
-	struct grpc_connection *connection = user;
-	struct grpc_channel *channel = connection->channel;
-
-	(void)last_id;
-	(void)code;
-	(void)debug;
-	if (channel->current == connection) {
-		channel->current = NULL;
-		pump(channel);
-	}
-}
-
-static void session_room(void *user)
-{
-	struct grpc_connection *connection = user;
-
-	if (connection->channel->current == connection) {
-		pump(connection->channel);
-	}
-}
-
-static void session_closed(void *user, int err)
-{
-	struct grpc_connection *connection = user;
-	struct grpc_channel *channel = connection->channel;
-	bool was_ready = connection->ready;
-
-	list_remove(&connection->node);
-	if (channel->current == connection) {
-		channel->current = NULL;
-	}
-	free(connection);
-	if (!was_ready) {
-		grpc_channel_connect_failed(channel, err,
-					    STR("the server closed the connection before it spoke "
-						"HTTP/2"));
-	}
-	if (channel->events->disconnected) {
-		channel->events->disconnected(channel->user, channel, was_ready, err);
-	}
-	pump(channel);
-}
-
-static const struct http2_session_events session_events = {
-	.ready = session_ready,
-	.goaway = session_goaway,
-	.room = session_room,
-	.closed = session_closed,
-};
-
-struct engine *grpc_channel_attach(struct grpc_channel *channel, const struct grpc_peer *peer)
-{
-	struct grpc_connection *connection = calloc(1, sizeof(*connection));
-	struct http2_options options = {
-		.limits = channel->options.http2,
-		.meters = channel->options.meters ? channel->options.meters->http2 : NULL,
-		.timers = channel->options.timers,
-		.pool = &channel->pool,
-	};
-
-	if (!connection) {
-		return NULL;
-	}
-	connection->channel = channel;
-	connection->peer = peer;
-	connection->session = http2_session_new(&options, &session_events, connection);
-	if (!connection->session) {
-		free(connection);
-		return NULL;
-	}
-	list_append(&channel->connections, &connection->node);
-	channel->current = connection;
-	grpc_channel_kick(channel);
-	return http2_session_engine(connection->session);
-}
-
-void grpc_channel_connect_failed(struct grpc_channel *channel, int err, struct str why)
-{
-	(void)err;
-	channel->connecting = false;
-	kill_all_waiting(channel, GRPC_UNAVAILABLE, why);
-}
-
 /* The channel */
 
-static void drain_connections(struct grpc_channel *channel)
+static void deliver_due(struct grpc_channel *channel)
 {
-	list_for_each (&channel->connections, node) {
-		struct grpc_connection *connection =
-			container_of(node, struct grpc_connection, node);
-		struct engine *engine = http2_session_engine(connection->session);
+	struct list due = LIST_INIT(due);
+	struct list *node;
 
-		engine->ops->drain(engine, ENGINE_DRAIN_GRACEFUL);
+	list_splice(&due, &channel->due);
+	while ((node = list_pop(&due))) {
+		grpc_channel_call_due(container_of(node, struct grpc_call, node));
 	}
-	kill_all_waiting(channel, GRPC_UNAVAILABLE, STR("the channel is closing"));
 }
 
 static void on_kick(struct timer *timer)
 {
 	struct grpc_channel *channel = container_of(timer, struct grpc_channel, kick);
-	struct list dead = LIST_INIT(dead);
-	struct list *node;
 
+	grpc_channel_drain_links(channel);
 	if (channel->draining) {
-		drain_connections(channel);
+		timer_stop(channel->options.timers, &channel->backoff);
+		grpc_channel_kill_waiting(channel, true, STR("the channel is closing"),
+					  GRPC_FROM_HERE);
 	}
-	list_splice(&dead, &channel->dead);
-	while ((node = list_pop(&dead))) {
-		grpc_channel_call_close(container_of(node, struct grpc_call, node),
-					GRPC_FROM_TRANSPORT);
+	deliver_due(channel);
+	if (channel->told != channel->state) {
+		channel->told = channel->state;
+		if (channel->events->state_changed) {
+			channel->events->state_changed(channel->user, channel,
+						       grpc_channel_state(channel));
+		}
 	}
-	if (!list_empty(&channel->waiting) && !channel->current && !channel->connecting) {
-		channel->connecting = true;
-		channel->events->connect_wanted(channel->user, channel);
-	}
+	grpc_channel_connect(channel);
 }
 
 struct grpc_channel *grpc_channel_new(const struct grpc_channel_options *options,
 				      const struct grpc_channel_events *events, void *user)
 {
+	static const struct grpc_channel_meters no_meters;
 	struct grpc_channel *channel = calloc(1, sizeof(*channel));
 
 	if (!channel) {
 		return NULL;
 	}
 	channel->options = *options;
+	channel->http2 = options->http2 ? *options->http2 : http2_default_limits;
+	channel->meters = options->meters ? options->meters : &no_meters;
 	channel->events = events;
 	channel->user = user;
 	channel->authority = str_from(options->authority);
@@ -223,10 +132,10 @@ struct grpc_channel *grpc_channel_new(const struct grpc_channel_options *options
 		options->max_message_bytes ? options->max_message_bytes : DEFAULT_MAX_MESSAGE;
 	channel->side.max_send_message = options->max_send_message_bytes;
 	list_init(&channel->waiting);
-	list_init(&channel->dead);
-	list_init(&channel->connections);
+	list_init(&channel->due);
 	list_init(&channel->free_calls);
 	timer_init(&channel->kick, on_kick);
+	grpc_channel_connect_init(channel);
 	pool_init(&channel->pool, GRPC_POOLED_BYTES);
 	return channel;
 }
@@ -238,14 +147,16 @@ void grpc_channel_free(struct grpc_channel *channel)
 	if (!channel) {
 		return;
 	}
-	assert(list_empty(&channel->connections) && channel->n_calls == 0);
+	assert(list_empty(&channel->links) && channel->n_calls == 0);
 	timer_stop(channel->options.timers, &channel->kick);
+	timer_stop(channel->options.timers, &channel->backoff);
 	while ((node = list_pop(&channel->free_calls))) {
 		struct grpc_call *call = container_of(node, struct grpc_call, node);
 
 		grpc_call_free(call);
 	}
 	codec_deinit(&channel->side.codec);
+	buffer_free(&channel->last_error);
 	pool_deinit(&channel->pool);
 	free(channel);
 }
@@ -292,6 +203,41 @@ static int prepare(struct grpc_call *call, const struct grpc_call_options *optio
 	return rv;
 }
 
+/* Calls that need not wait to know how they end. True: this is one. */
+static bool refuse(struct grpc_call *call)
+{
+	struct grpc_channel *channel = call->channel;
+
+	if (channel->draining) {
+		grpc_channel_call_kill(call, GRPC_UNAVAILABLE, STR("the channel is closing"),
+				       GRPC_FROM_HERE);
+		return true;
+	}
+	if (channel->state == GRPC_CHANNEL_TRANSIENT_FAILURE && !call->each.wait_for_ready) {
+		grpc_channel_call_kill(call, GRPC_UNAVAILABLE, grpc_channel_last_error(channel),
+				       GRPC_FROM_TRANSPORT);
+		return true;
+	}
+	return false;
+}
+
+/* False: it has passed already, and nothing of the call goes onto the wire. */
+static bool begin_deadline(struct grpc_call *call, const struct grpc_call_options *options)
+{
+	if (!options || options->timeout_ns == 0) {
+		return true;
+	}
+	if (options->timeout_ns < 0) {
+		grpc_channel_call_kill(call, GRPC_DEADLINE_EXCEEDED,
+				       STR("the deadline had passed before the call began"),
+				       GRPC_FROM_HERE);
+		return false;
+	}
+	timer_start(call->timers, &call->deadline, options->timeout_ns);
+	call->each.deadline_ns = call->deadline.due_ns;
+	return true;
+}
+
 struct grpc_call *grpc_channel_call(struct grpc_channel *channel,
 				    const struct grpc_service *service,
 				    const struct grpc_method *method,
@@ -312,19 +258,16 @@ struct grpc_call *grpc_channel_call(struct grpc_channel *channel,
 	call->each.context = user;
 	channel->n_calls++;
 	list_append(&channel->waiting, &call->node);
+	if (options) {
+		call->each.wait_for_ready = options->wait_for_ready;
+		call->each.gzip_announced = call->each.compress = options->gzip;
+	}
 	if (prepare(call, options) < 0) {
 		grpc_channel_call_kill(call, GRPC_INTERNAL,
-				       STR("the call's metadata cannot be sent"));
-		return call;
+				       STR("the call's metadata cannot be sent"), GRPC_FROM_HERE);
+	} else if (!refuse(call) && begin_deadline(call, options)) {
+		grpc_channel_pump(channel);
 	}
-	if (channel->draining) {
-		grpc_channel_call_kill(call, GRPC_UNAVAILABLE, STR("the channel is closing"));
-		return call;
-	}
-	if (options && options->timeout_ns != 0) {
-		timer_start(channel->options.timers, &call->deadline, options->timeout_ns);
-	}
-	pump(channel);
 	return call;
 }
 

@@ -5,20 +5,22 @@
  * failure.
  *
  *	IDLE --a call--> CONNECTING --peer's SETTINGS--> READY --GOAWAY, loss--> IDLE
- *	                   ^   |
- *	      backoff over |   | failure
- *	                   |   v
- *	            TRANSIENT_FAILURE    (calls fail UNAVAILABLE, unless wait_for_ready)
+ *	 ^                     |
+ *	 | backoff over        | failure
+ *	 |                     v
+ *	 +---------- TRANSIENT_FAILURE   (calls fail UNAVAILABLE, unless wait_for_ready)
  *
  * Backoff (the gRPC connection backoff protocol) counts from the start of an
  * attempt, grows by a factor with jitter, and is reset when the server's SETTINGS
- * arrive; a connection that the server ends before it has served a call counts as
- * a failure, too.
+ * arrive. A connection that the server ends before it has answered a call is
+ * given a successor at once; the next of that kind in a row counts as a failure,
+ * and the backoff grows on as if there had been no SETTINGS.
  *
  * A call that no server application ever saw is sent anew by itself (transparent
  * retry): any number of times where it never left this process, once where the
  * server said so (GOAWAY below its id, REFUSED_STREAM). It stays one call; its
- * attempts are counted apart.
+ * attempts are counted apart. What it has sent is kept for that, up to
+ * GRPC_RETRY_BYTES, until the response begins: after either it is sent once only.
  */
 #pragma once
 
@@ -30,6 +32,9 @@
 #include "base/timers.h"
 #include "grpc/call.h"
 #include "http2/session.h"
+
+/* Of one call's request. More is not kept: such a call is not sent anew. */
+#define GRPC_RETRY_BYTES (256 * KIB)
 
 struct grpc_channel;
 
@@ -54,6 +59,10 @@ struct grpc_channel_events {
 	/* The server said goodbye; `debug` is borrowed. Worth a line of log where code != NO_ERROR.
 	 * May be NULL. */
 	void (*goaway)(void *user, struct grpc_channel *channel, uint32_t code, struct str debug);
+	/* Not from inside a call of yours; what came and went in between is passed over. May be
+	 * NULL. */
+	void (*state_changed)(void *user, struct grpc_channel *channel,
+			      enum grpc_channel_state state);
 };
 
 /* The gRPC connection backoff protocol; zero fields: the defaults that it names. */
@@ -85,7 +94,10 @@ struct grpc_channel_options {
 };
 
 struct grpc_call_options {
-	/* 0: none; counted from grpc_channel_call(), connecting and queueing included */
+	/*
+	 * 0: none; counted from grpc_channel_call(), connecting and queueing included;
+	 * negative: it has passed, and the call ends without a byte on the wire
+	 */
 	int64_t timeout_ns;
 	const struct metadata_entry *metadata; /* a chain; copied; "-bin" values raw */
 	/* grpc-encoding: gzip is announced, and messages are compressed: grpc_call_compress() */

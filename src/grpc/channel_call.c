@@ -1,10 +1,11 @@
 /*
- * A call at the calling end, once it is asked for: its request, what comes
- * back, and how it ends.
+ * A call at the calling end: its request, and how it ends. What comes back is
+ * channel_response.c's.
  *
- * What can fail: no connection, its loss, the deadline, an answer that breaks
- * the wire contract. A call that the server's application never saw (GOAWAY,
- * REFUSED_STREAM) goes back to wait.
+ * The request's bytes are kept beside the stream that sends them until the
+ * response begins, or until they are more than GRPC_RETRY_BYTES: so a call that
+ * the server's application never saw (GOAWAY, REFUSED_STREAM, or its headers had
+ * not left) goes back to wait, and is sent anew.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,28 +15,35 @@
 
 static const struct http2_stream_events stream_events;
 
+/* Capacity of the kept request that stays once its content is of no more use. */
+#define REQUEST_KEEP_BYTES 512
+
 /* The end of a call */
 
-void grpc_channel_call_settle(struct grpc_call *call, enum grpc_status status, struct str why)
+void grpc_channel_call_settle(struct grpc_call *call, enum grpc_status status, struct str why,
+			      enum grpc_origin origin)
 {
 	if (!call->each.finished) {
 		call->each.finished = true;
 		call->each.settled = true;
+		call->each.origin = (uint8_t)origin;
 		call->each.status = status;
 		call->each.status_message = arena_str(&call->arena, why);
 	}
 }
 
-void grpc_channel_call_close(struct grpc_call *call, enum grpc_origin origin)
+static void close_call(struct grpc_call *call)
 {
 	struct grpc_outcome outcome = {
 		.status = (enum grpc_status)call->each.status,
 		.message = call->each.status_message,
 		.trailers = &call->each.trailers,
-		.origin = origin,
+		.details = call->each.details,
+		.origin = call->each.settled ? (enum grpc_origin)call->each.origin : GRPC_FROM_PEER,
 		.unprocessed = call->each.unprocessed,
 	};
 
+	list_remove(&call->node);
 	timer_stop(call->timers, &call->deadline);
 	if (!outcome.message.data) {
 		outcome.message.len = 0;
@@ -46,37 +54,98 @@ void grpc_channel_call_close(struct grpc_call *call, enum grpc_origin origin)
 	grpc_channel_release_call(call);
 }
 
-void grpc_channel_call_kill(struct grpc_call *call, enum grpc_status status, struct str why)
+/* From kick, soon: `closed`, or what is due before it. */
+static void due(struct grpc_call *call)
 {
-	grpc_channel_call_settle(call, status, why);
-	call->each.unprocessed = true;
-	list_remove(&call->node);
-	list_append(&call->channel->dead, &call->node);
-	grpc_channel_kick(call->channel);
+	if (list_empty(&call->node)) {
+		list_append(&call->channel->due, &call->node);
+		grpc_channel_kick(call->channel);
+	}
 }
 
-/* Ends a call that may have a stream, for a reason found here. */
-static void fail(struct grpc_call *call, enum grpc_status status, struct str why)
+void grpc_channel_call_due(struct grpc_call *call)
+{
+	if (!call->each.finished) {
+		grpc_channel_response_go_on(call);
+	}
+	if (call->each.finished) {
+		close_call(call);
+	}
+}
+
+void grpc_channel_call_kill(struct grpc_call *call, enum grpc_status status, struct str why,
+			    enum grpc_origin origin)
+{
+	grpc_channel_call_settle(call, status, why, origin);
+	call->each.unprocessed = true;
+	list_remove(&call->node);
+	due(call);
+}
+
+void grpc_channel_call_fail(struct grpc_call *call, enum grpc_status status, struct str why,
+			    enum http2_error code)
 {
 	if (call->each.finished) {
 		return;
 	}
-	if (!call->connection) {
-		grpc_channel_call_kill(call, status, why);
+	if (!call->connection && !call->each.stream_gone) {
+		grpc_channel_call_kill(call, status, why, GRPC_FROM_HERE);
 		return;
 	}
-	grpc_channel_call_settle(call, status, why);
-	http2_stream_reset(&call->stream, HTTP2_CANCEL);
+	grpc_channel_call_settle(call, status, why, GRPC_FROM_HERE);
+	grpc_call_receive_stop(call);
+	if (call->each.stream_gone) {
+		due(call);
+	} else {
+		http2_stream_reset(&call->stream, code);
+	}
+}
+
+static void fail(struct grpc_call *call, enum grpc_status status, const char *why)
+{
+	grpc_channel_call_fail(call, status, str_from(why), HTTP2_CANCEL);
+}
+
+/* The deadline of a call that has no stream: what it waited for is what went wrong. */
+static void expire_waiting(struct grpc_call *call)
+{
+	struct grpc_channel *channel = call->channel;
+	struct str error = grpc_channel_last_error(channel);
+	char why[256];
+
+	if (channel->state == GRPC_CHANNEL_READY) {
+		grpc_channel_call_kill(call, GRPC_DEADLINE_EXCEEDED,
+				       STR("deadline exceeded before the server admitted another "
+					   "stream"),
+				       GRPC_FROM_HERE);
+		return;
+	}
+	if (channel->current) {
+		snprintf(why, sizeof(why),
+			 "deadline exceeded: the server took the connection, and spoke no HTTP/2 "
+			 "in time");
+	} else {
+		snprintf(why, sizeof(why), "deadline exceeded before there was a connection%s%.*s",
+			 error.len > 0 ? ": " : "", (int)MIN(error.len, (size_t)180),
+			 error.len > 0 ? error.data : "");
+	}
+	grpc_channel_call_kill(call, GRPC_DEADLINE_EXCEEDED, str_from(why), GRPC_FROM_TRANSPORT);
 }
 
 void grpc_channel_call_on_deadline(struct timer *timer)
 {
-	fail(container_of(timer, struct grpc_call, deadline), GRPC_DEADLINE_EXCEEDED,
-	     STR("deadline exceeded"));
+	struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
+
+	if (!call->connection && !call->each.stream_gone && !call->each.finished) {
+		expire_waiting(call);
+	} else {
+		fail(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
+	}
 }
 
 /* Requests */
 
+/* 0, -ENOMEM, -EINVAL; -ETIME: its deadline has passed, and nothing was started. */
 static int send_headers(struct grpc_call *call, struct http2_session *session)
 {
 	struct grpc_channel *channel = call->channel;
@@ -91,68 +160,132 @@ static int send_headers(struct grpc_call *call, struct http2_session *session)
 	grpc_fields_add(&fields, STR(":scheme"), STR("http"), true);
 	grpc_fields_add(&fields, STR(":path"), (struct str){ call->path, call->path_len }, false);
 	grpc_fields_add(&fields, STR(":authority"), channel->authority, true);
-	grpc_fields_add(&fields, STR("te"), STR("trailers"), true);
 	if (timer_active(&call->deadline)) {
 		int64_t left = call->deadline.due_ns - timers_now(call->timers);
-		size_t n = grpc_timeout_format(MAX(left, 1), timeout);
 
-		grpc_fields_add(&fields, STR("grpc-timeout"), (struct str){ timeout, n }, false);
+		if (left <= 0) {
+			return -ETIME;
+		}
+		grpc_fields_add(&fields, STR("grpc-timeout"),
+				(struct str){ timeout, grpc_timeout_format(left, timeout) }, false);
 	}
+	grpc_fields_add(&fields, STR("te"), STR("trailers"), true);
 	grpc_fields_add(&fields, STR("content-type"), STR("application/grpc+proto"), true);
 	grpc_fields_add(&fields, STR("user-agent"), channel->user_agent, true);
-	grpc_fields_add(&fields, STR("grpc-accept-encoding"), STR("identity"), true);
+	if (call->each.gzip_announced) {
+		grpc_fields_add(&fields, STR("grpc-encoding"), STR("gzip"), true);
+	}
+	grpc_fields_add(&fields, STR("grpc-accept-encoding"), STR("identity,gzip"), true);
 	grpc_fields_metadata(&fields, &call->each.sending);
 	return http2_stream_request(session, &call->stream, fields.fields, fields.n);
 }
 
-void grpc_channel_call_start(struct grpc_call *call, struct grpc_connection *connection)
+/* Its server has begun to answer, or it is too large to be kept: no second attempt. */
+void grpc_channel_call_commit(struct grpc_call *call)
+{
+	call->each.committed = true;
+	buffer_trim(&call->request, REQUEST_KEEP_BYTES);
+}
+
+/* What was said before there was a stream. 0 or -ENOMEM. */
+static int send_kept(struct grpc_call *call)
+{
+	struct buffer *out = http2_stream_out(&call->stream);
+	int rv = 0;
+
+	if (buffer_len(&call->request) > GRPC_RETRY_BYTES) {
+		buffer_swap(out, &call->request);
+		grpc_channel_call_commit(call);
+	} else {
+		rv = buffer_append(out, buffer_data(&call->request), buffer_len(&call->request));
+	}
+	if (rv == 0) {
+		rv = http2_stream_wrote(&call->stream);
+	}
+	if (call->each.writable_owed && rv == 0) {
+		http2_stream_wake_later(&call->stream);
+	} else {
+		call->each.writable_owed = false; /* the stream will say so, or the end comes */
+	}
+	return MIN(rv, 0);
+}
+
+void grpc_channel_call_start(struct grpc_call *call, struct grpc_link *link)
 {
 	int rv;
 
 	http2_stream_init(&call->stream, &stream_events);
-	rv = send_headers(call, connection->session);
+	rv = send_headers(call, link->connection.session);
+	if (rv == -ETIME) {
+		expire_waiting(call);
+		return;
+	}
 	if (rv < 0) {
 		grpc_channel_call_kill(call, grpc_status_from_errno(rv),
-				       STR("the request cannot be sent"));
+				       STR("the request cannot be sent"), GRPC_FROM_HERE);
 		return;
 	}
 	list_remove(&call->node);
-	call->connection = connection;
-	if (buffer_len(&call->request) > 0) {
-		struct bytes request = buffer_bytes(&call->request);
-
-		if (buffer_append(http2_stream_out(&call->stream), request.data, request.len) < 0) {
-			fail(call, GRPC_RESOURCE_EXHAUSTED, STR("out of memory for the request"));
-			return;
-		}
+	call->connection = &link->connection;
+	meter_count(call->channel->meters->attempts);
+	if (call->each.attempts++ > 0) {
+		meter_count(call->channel->meters->transparent_retries);
+	}
+	if (buffer_len(&call->request) > 0 && send_kept(call) < 0) {
+		fail(call, GRPC_RESOURCE_EXHAUSTED, "out of memory for the request");
+		return;
 	}
 	if (call->each.half_closed) {
 		(void)http2_stream_finish(&call->stream, NULL, 0);
 	}
 }
 
+static int fail_send(struct grpc_call *call, int rv)
+{
+	fail(call, GRPC_RESOURCE_EXHAUSTED,
+	     rv == -EMSGSIZE ? "message is larger than the limit for sent messages"
+			     : "out of memory for the request");
+	return rv;
+}
+
+/* No stream to send it on, now or any more: it is kept for the one to come. */
+static int keep(struct grpc_call *call)
+{
+	if (buffer_len(&call->request) > call->channel->http2.stream_high_water) {
+		call->each.writable_owed = true;
+		return 1;
+	}
+	return 0;
+}
+
 int grpc_channel_call_send(struct grpc_call *call, const void *message)
 {
-	size_t before = buffer_len(&call->request), n;
+	struct buffer *out = http2_stream_out(&call->stream);
+	size_t before = buffer_len(&call->request);
+	bool open = call->connection && http2_stream_open(&call->stream);
 	int rv;
 
-	if (call->each.finished || call->each.half_closed) {
+	if (call->each.finished || call->each.half_closed || (call->each.committed && !open)) {
 		return -ECANCELED;
+	}
+	if (call->each.committed) {
+		rv = grpc_call_pack(call, message, out);
+		return rv < 0 ? fail_send(call, rv) : http2_stream_wrote(&call->stream);
 	}
 	rv = grpc_call_pack(call, message, &call->request);
 	if (rv < 0) {
-		fail(call, GRPC_RESOURCE_EXHAUSTED, STR("out of memory for the request"));
-		return rv;
+		return fail_send(call, rv);
 	}
-	if (!call->connection) {
-		return 0;
+	if (!open) {
+		return keep(call);
 	}
-	n = buffer_len(&call->request) - before;
-	rv = buffer_append(http2_stream_out(&call->stream), buffer_data(&call->request) + before,
-			   n);
+	rv = buffer_append(out, buffer_data(&call->request) + before,
+			   buffer_len(&call->request) - before);
 	if (rv < 0) {
-		fail(call, GRPC_RESOURCE_EXHAUSTED, STR("out of memory for the request"));
-		return rv;
+		return fail_send(call, rv);
+	}
+	if (buffer_len(&call->request) > GRPC_RETRY_BYTES) {
+		grpc_channel_call_commit(call);
 	}
 	return http2_stream_wrote(&call->stream);
 }
@@ -167,239 +300,24 @@ void grpc_channel_call_half_close(struct grpc_call *call)
 	}
 }
 
-void grpc_channel_call_wake(struct grpc_call *call)
-{
-	http2_stream_wake_later(&call->stream);
-}
-
 void grpc_channel_call_cancel(struct grpc_call *call, enum grpc_status status)
 {
-	fail(call, status, STR("cancelled by the caller"));
+	fail(call, status, "cancelled by the caller");
 }
 
-/* Responses */
-
-static void on_status(struct grpc_call *call, struct str value)
+unsigned grpc_call_attempts(const struct grpc_call *call)
 {
-	struct grpc_head *head = &call->each.head;
-	int status = 0;
-
-	head->has_status = true;
-	for (size_t i = 0; i < value.len; i++) {
-		if (value.data[i] < '0' || value.data[i] > '9' || status > 9999) {
-			status = -1;
-			break;
-		}
-		status = status * 10 + (value.data[i] - '0');
-	}
-	head->status = value.len > 0 ? status : -1;
+	return call->each.attempts;
 }
 
-static void on_message_text(struct grpc_call *call, struct str value)
+/* The stream */
+
+void grpc_channel_call_wake(struct grpc_call *call)
 {
-	struct buffer text = BUFFER_INIT;
-
-	if (grpc_message_decode(value, &text) == 0) {
-		call->each.head.message =
-			arena_str(&call->arena, (struct str){ (const char *)buffer_data(&text),
-							      buffer_len(&text) });
-	}
-	buffer_free(&text);
-}
-
-static void on_header(struct http2_stream *stream, struct str name, struct str value)
-{
-	struct grpc_call *call = grpc_call_of(stream);
-	struct grpc_head *head = &call->each.head;
-
-	if (stream->block == HTTP2_INFORMATIONAL || name.len == 0) {
-		return;
-	}
-	if (str_equal(name, STR(":status"))) {
-		head->http_status = 0;
-		for (size_t i = 0; i < value.len && i < 3; i++) {
-			head->http_status = head->http_status * 10 + (value.data[i] - '0');
-		}
-	} else if (str_equal(name, STR("content-type"))) {
-		head->content = grpc_content_parse(value);
-	} else if (str_equal(name, STR("grpc-status"))) {
-		on_status(call, value);
-	} else if (str_equal(name, STR("grpc-message"))) {
-		on_message_text(call, value);
-	} else if (str_equal(name, STR("grpc-encoding"))) {
-		head->encoding = grpc_encoding_parse(value);
+	if (call->each.stream_gone) {
+		due(call);
 	} else {
-		/* what is no base64, or finds no room, is left out */
-		(void)metadata_receive(&call->each.trailers, &call->arena, name, value);
-	}
-}
-
-static bool is_grpc(const struct grpc_head *head)
-{
-	return head->content == GRPC_CONTENT_PLAIN || head->content == GRPC_CONTENT_PROTO;
-}
-
-/* What is wrong with an answer in plain HTTP, or in none that is known. */
-static struct str http_fault(struct grpc_call *call)
-{
-	const struct grpc_head *head = &call->each.head;
-	char why[96];
-
-	if (head->http_status == 200) {
-		return STR("the server's answer is not gRPC (content-type)");
-	}
-	snprintf(why, sizeof(why), "the server answered with HTTP status %d", head->http_status);
-	return arena_str(&call->arena, str_from(why));
-}
-
-/*
- * The response's first block; anything gRPC-like in it but metadata counts only in
- * Trailers-Only.
- */
-static void on_response(struct grpc_call *call, bool end_stream)
-{
-	struct grpc_head *head = &call->each.head;
-
-	call->each.response_seen = true;
-	if (end_stream) {
-		return;
-	}
-	if (head->content == GRPC_CONTENT_UNKNOWN_CODEC) {
-		fail(call, GRPC_INTERNAL, STR("the response has an unknown codec"));
-		return;
-	}
-	if (head->http_status != 200 || !is_grpc(head)) {
-		fail(call, grpc_status_from_http(head->http_status), http_fault(call));
-		return;
-	}
-	head->has_status = false;
-	head->message = (struct str){ 0 };
-	call->each.received = call->each.trailers;
-	call->each.trailers = (struct metadata){ 0 };
-	if (call->each.events->opened) {
-		call->each.events->opened(call);
-	}
-}
-
-static void on_headers_done(struct http2_stream *stream, enum http2_block kind, bool end_stream,
-			    bool too_large)
-{
-	struct grpc_call *call = grpc_call_of(stream);
-
-	if (call->each.finished) {
-		return;
-	}
-	if (too_large) {
-		fail(call, GRPC_RESOURCE_EXHAUSTED,
-		     STR("the server's header list is larger than the limit"));
-	} else if (kind == HTTP2_INFORMATIONAL) {
-		if (end_stream) {
-			fail(call, GRPC_INTERNAL,
-			     STR("an informational response ended the stream"));
-		}
-	} else if (kind == HTTP2_RESPONSE && !call->each.response_seen) {
-		on_response(call, end_stream);
-	} else if (!end_stream) {
-		fail(call, GRPC_INTERNAL, STR("headers in the middle of the response"));
-	}
-}
-
-static void on_data(struct http2_stream *stream, const uint8_t *bytes, size_t n)
-{
-	struct grpc_call *call = grpc_call_of(stream);
-	enum grpc_status status;
-	const char *why = NULL;
-
-	if (call->each.finished) {
-		return;
-	}
-	status = grpc_call_receive(call, (struct bytes){ bytes, n }, &why);
-	if (status != GRPC_OK) {
-		fail(call, status, str_from(why));
-	}
-}
-
-/* A grpc-status that is none, with its number where it has one. */
-static struct str status_fault(struct grpc_call *call)
-{
-	const struct grpc_head *head = &call->each.head;
-	char why[160];
-
-	if (head->status < 0) {
-		return head->message.data ? head->message
-					  : STR("the server's grpc-status is not a number");
-	}
-	snprintf(why, sizeof(why), "unknown grpc-status %d%s%.*s", head->status,
-		 head->message.len > 0 ? ": " : "", (int)MIN(head->message.len, (size_t)100),
-		 head->message.len > 0 ? head->message.data : "");
-	return arena_str(&call->arena, str_from(why));
-}
-
-/* What an END_STREAM without grpc-status says. */
-static enum grpc_status status_missing(struct grpc_call *call, struct str *ret_why)
-{
-	const struct grpc_head *head = &call->each.head;
-
-	if (head->http_status != 200 || !is_grpc(head)) {
-		*ret_why = http_fault(call);
-		return grpc_status_from_http(head->http_status);
-	}
-	if (call->stream.block != HTTP2_TRAILERS) {
-		*ret_why = STR("the response ended without trailers");
-		return GRPC_INTERNAL;
-	}
-	*ret_why = STR("the response ended without a gRPC status");
-	return GRPC_UNKNOWN;
-}
-
-/* The status that the trailers carry, judged with what came before them. */
-static enum grpc_status final_status(struct grpc_call *call, struct str *ret_why)
-{
-	const struct grpc_head *head = &call->each.head;
-
-	if (!head->has_status) {
-		return status_missing(call, ret_why);
-	}
-	if (head->status < 0 || head->status >= GRPC_STATUS_COUNT) {
-		*ret_why = status_fault(call);
-		return GRPC_UNKNOWN;
-	}
-	*ret_why = head->message;
-	if (head->status != GRPC_OK) {
-		return (enum grpc_status)head->status;
-	}
-	if (!deframer_idle(&call->deframer)) {
-		*ret_why = STR("the response ended inside a message");
-		return GRPC_INTERNAL;
-	}
-	if (call->each.n_messages != 1) {
-		*ret_why = call->each.n_messages == 0
-				   ? STR("no message in the response of a unary call")
-				   : STR("more than one message in the response of a unary call");
-		return GRPC_UNIMPLEMENTED;
-	}
-	return GRPC_OK;
-}
-
-static void on_ended(struct http2_stream *stream)
-{
-	struct grpc_call *call = grpc_call_of(stream);
-	enum grpc_status status;
-	struct str why;
-
-	if (call->each.finished) {
-		return;
-	}
-	status = final_status(call, &why);
-	call->each.finished = true;
-	call->each.status = status;
-	call->each.status_message = arena_str(&call->arena, why);
-	if (status == GRPC_OK && call->each.events->message) {
-		call->each.events->message(call, grpc_call_the_message(call));
-	}
-	if (!stream->local_ended) {
-		/* the server needs no more from us, and may never give credit for it */
-		http2_stream_reset(stream, HTTP2_NO_ERROR);
+		http2_stream_wake_later(&call->stream);
 	}
 }
 
@@ -407,34 +325,54 @@ static void on_writable(struct http2_stream *stream)
 {
 	struct grpc_call *call = grpc_call_of(stream);
 
-	if (!call->each.finished && call->each.events->writable) {
+	if (!call->each.finished && !call->each.half_closed && call->each.events->writable) {
 		call->each.events->writable(call);
 	}
 }
 
-/* Never seen by the server's application: goes back to wait. False: it did so once already. */
+static void on_woken(struct http2_stream *stream)
+{
+	struct grpc_call *call = grpc_call_of(stream);
+
+	if (call->each.writable_owed) {
+		call->each.writable_owed = false;
+		on_writable(stream);
+	}
+	if (!call->each.finished) {
+		grpc_channel_response_go_on(call);
+	}
+}
+
+/* Never seen by the server's application: goes back to wait. False: not this one. */
 static bool send_anew(struct grpc_call *call)
 {
 	struct grpc_call_each *each = &call->each;
+	struct grpc_channel *channel = call->channel;
 
-	if ((each->retried && !call->stream.unsent) || call->channel->draining) {
+	if (each->committed || (each->retried && !call->stream.unsent) || channel->draining ||
+	    (channel->state == GRPC_CHANNEL_TRANSIENT_FAILURE && !each->wait_for_ready)) {
 		return false;
 	}
 	each->retried = each->retried || !call->stream.unsent;
+	each->writable_owed = each->writable_owed || call->stream.above_high_water;
 	call->connection = NULL;
-	list_prepend(&call->channel->waiting, &call->node);
-	grpc_channel_kick(call->channel);
+	list_prepend(&channel->waiting, &call->node);
+	grpc_channel_kick(channel);
 	return true;
 }
 
-/* The server says so by closing the stream; one that has begun to answer cannot mean it. */
+/*
+ * The server says so by closing the stream, and one that has begun to answer cannot
+ * mean it; or the request's headers never left.
+ */
 static bool is_unprocessed(const struct grpc_call *call, uint32_t code)
 {
 	const struct http2_stream *stream = &call->stream;
 
 	return !call->each.response_seen &&
 	       (stream->origin == HTTP2_CLOSED_GOAWAY ||
-		(stream->origin == HTTP2_CLOSED_BY_PEER && code == HTTP2_REFUSED_STREAM));
+		(stream->origin == HTTP2_CLOSED_BY_PEER && code == HTTP2_REFUSED_STREAM) ||
+		(stream->origin == HTTP2_CLOSED_TRANSPORT && stream->unsent));
 }
 
 /* By RST_STREAM, without a status. */
@@ -445,47 +383,68 @@ static void settle_reset(struct grpc_call *call, bool by_peer, uint32_t code)
 	if (by_peer && code == HTTP2_CANCEL && timer_active(&call->deadline) &&
 	    call->deadline.due_ns <= timers_now(call->timers)) {
 		/* the server watches the deadline, too, and was first to act on it */
-		grpc_channel_call_settle(call, GRPC_DEADLINE_EXCEEDED, STR("deadline exceeded"));
+		grpc_channel_call_settle(call, GRPC_DEADLINE_EXCEEDED, STR("deadline exceeded"),
+					 GRPC_FROM_HERE);
 		return;
 	}
 	snprintf(why, sizeof(why), "the stream was reset %s with %s",
 		 by_peer ? "by the server" : "here", http2_error_name(code));
-	grpc_channel_call_settle(call, grpc_status_from_http2(code), str_from(why));
+	grpc_channel_call_settle(call, grpc_status_from_http2(code), str_from(why),
+				 by_peer ? GRPC_FROM_PEER : GRPC_FROM_HERE);
+}
+
+/* The stream closed without a status. */
+static void settle_closed(struct grpc_call *call, uint32_t code)
+{
+	enum http2_origin closed_by = (enum http2_origin)call->stream.origin;
+	struct str error = grpc_channel_last_error(call->channel);
+	bool failing = call->channel->state == GRPC_CHANNEL_TRANSIENT_FAILURE && error.len > 0;
+
+	if (call->each.unprocessed) {
+		grpc_channel_call_settle(
+			call, GRPC_UNAVAILABLE,
+			failing ? error : STR("the server refused the call unprocessed"),
+			closed_by == HTTP2_CLOSED_TRANSPORT ? GRPC_FROM_TRANSPORT : GRPC_FROM_PEER);
+	} else if (closed_by == HTTP2_CLOSED_TRANSPORT) {
+		grpc_channel_call_settle(call, GRPC_UNAVAILABLE, STR("the connection was lost"),
+					 GRPC_FROM_TRANSPORT);
+	} else {
+		settle_reset(call, closed_by == HTTP2_CLOSED_BY_PEER, code);
+	}
 }
 
 static void on_closed(struct http2_stream *stream, uint32_t code)
 {
 	struct grpc_call *call = grpc_call_of(stream);
-	enum grpc_origin origin = GRPC_FROM_PEER;
 
-	if (call->each.finished) {
-		grpc_channel_call_close(call, call->each.settled ? GRPC_FROM_HERE : GRPC_FROM_PEER);
-		return;
-	}
-	if (is_unprocessed(call, code)) {
-		if (send_anew(call)) {
+	if (!call->each.finished && stream->peer_ended) {
+		call->each.stream_gone = true; /* all is here, and some of it is held */
+		call->connection = NULL;
+		grpc_channel_response_go_on(call);
+		if (!call->each.finished) {
 			return;
 		}
-		call->each.unprocessed = true;
-		grpc_channel_call_settle(call, GRPC_UNAVAILABLE,
-					 STR("the server refused the call unprocessed"));
-	} else if (stream->origin == HTTP2_CLOSED_TRANSPORT) {
-		origin = GRPC_FROM_TRANSPORT;
-		grpc_channel_call_settle(call, GRPC_UNAVAILABLE, STR("the connection was lost"));
-	} else {
-		bool by_peer = stream->origin == HTTP2_CLOSED_BY_PEER;
-
-		origin = by_peer ? GRPC_FROM_PEER : GRPC_FROM_HERE;
-		settle_reset(call, by_peer, code);
 	}
-	grpc_channel_call_close(call, origin);
+	if (!call->each.finished) {
+		call->each.unprocessed = is_unprocessed(call, code);
+		if (call->each.unprocessed && send_anew(call)) {
+			call->each.unprocessed = false;
+			return;
+		}
+		if (stream->origin == HTTP2_CLOSED_BY_PEER && !call->each.unprocessed) {
+			grpc_link_of(call->connection)->served = true;
+		}
+		settle_closed(call, code);
+	}
+	close_call(call);
 }
 
 static const struct http2_stream_events stream_events = {
-	.header = on_header,
-	.headers_done = on_headers_done,
-	.data = on_data,
-	.ended = on_ended,
+	.header = grpc_channel_response_header,
+	.headers_done = grpc_channel_response_headers_done,
+	.data = grpc_channel_response_data,
+	.ended = grpc_channel_response_ended,
 	.writable = on_writable,
+	.woken = on_woken,
 	.closed = on_closed,
 };

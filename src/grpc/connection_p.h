@@ -8,9 +8,6 @@
 struct grpc_connection {
 	struct http2_session *session;
 	const struct grpc_peer *peer;
-	struct grpc_server *server; /* one of the two */
-	struct grpc_channel *channel;
-	struct list node; /* channel: its connections */
-	bool ready;       /* channel: the peer's SETTINGS are in */
-	char id_text[17]; /* server: the peer's id, 16 hex digits */
+	struct grpc_server *server; /* NULL: a channel's, in a struct grpc_link */
+	char id_text[17];           /* server: the peer's id, 16 hex digits */
 };
