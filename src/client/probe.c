@@ -331,6 +331,7 @@ static void run(struct probe *probe)
 		return;
 	}
 	if (resolve(probe, why, sizeof(why)) < 0) {
+		options_one_line(why);
 		complain(why);
 		probe->code = EXIT_PROBE_NO_CONNECTION;
 	} else {

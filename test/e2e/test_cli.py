@@ -56,7 +56,7 @@ def test_a_word_too_many_or_unknown_is_one_line_and_2(run, arguments):
     assert "frob?nicate" in one_line(done.stderr)
 
 
-@pytest.mark.parametrize("command", ["serve", "client"])
+@pytest.mark.parametrize("command", ["serve", "client", "probe"])
 def test_help_of_a_command(run, command):
     done = run(command, "--help")
     assert (done.returncode, done.stderr) == (0, b"")
