@@ -2,7 +2,6 @@
 import contextlib
 import functools
 import re
-import time
 
 import rows
 import tools
@@ -151,16 +150,15 @@ def column(context, row, title, cases, prepare, serve):
         context.columns[title] = dict.fromkeys(cases, "skipped")
         return row
     results = context.columns[title] = {}
-    start = time.monotonic()
     try:
         with serve() as server:
             port = getattr(server, "grpc_port", server)
             for case in cases:
                 results[case] = one_case(context, row, command(port, case), f"interop-{file_name(title)}-{case}", case)
     except (RuntimeError, AssertionError, OSError) as error:
-        row.failed.append(f"the server: {str(error).splitlines()[0]}")
-        row.failed += [case for case in cases if case not in results]
-    row.seconds = time.monotonic() - start
+        left = [case for case in cases if case not in results]
+        results.update(dict.fromkeys(left, "FAIL"))
+        row.failed.append(f"the server: {str(error).splitlines()[0]}" + (f"; not run: {', '.join(left)}" if left else ""))
     return row
 
 

@@ -190,7 +190,7 @@ def complaint(log, code):
     lines = pathlib.Path(log).read_text(errors="replace").splitlines()
     told = [line for line in lines if re.search(r"server response|ERROR|error|cannot|invalid", line)]
     line = (told or lines or ["it said nothing"])[-1 if any("server response" in x for x in told) else 0]
-    line = re.sub(r"\(?https?://\S+", "the registry", line).strip()
+    line = re.sub(r"\(?https?://\S+", "the registry", line).replace("server response:", "the registry says:").strip()
     return line[:160]
 
 
