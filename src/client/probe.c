@@ -36,10 +36,11 @@ struct probe {
 	struct dialer dialer;
 	uint64_t next_peer_id;
 	struct grpc_channel *channel;
-	struct grpc_call *call;
+	struct grpc_call *call; /* NULL once it has closed */
 	struct timer connecting, answering;
 	struct loop_task finish;
-	int64_t started_ns, connected_ns; /* the second: of the last connection */
+	int64_t started_ns, ready_ns; /* the second: 0 while no server has spoken */
+	bool too_late;                /* none did in time */
 	bool answered;
 	int health; /* where answered: the number of a status, which may be none that we know */
 	int code;
@@ -107,7 +108,7 @@ static int tell_unconnected(const struct probe *probe, const struct grpc_outcome
 	char within[DURATION_TEXT_MAX];
 
 	format_duration(probe->plan.connect_ns, within, sizeof(within));
-	if (outcome->status != GRPC_DEADLINE_EXCEEDED) {
+	if (!probe->too_late) {
 		(void)report_visible(&text, outcome->message);
 		say(probe, "cannot connect: %.*s", (int)buffer_len(&text),
 		    (const char *)buffer_bytes(&text).data);
@@ -146,8 +147,8 @@ static void tell_times(const struct probe *probe, const struct grpc_peer *peer, 
 {
 	char connecting[DURATION_TEXT_MAX], answering[DURATION_TEXT_MAX];
 
-	report_duration(probe->connected_ns - probe->started_ns, connecting, sizeof(connecting));
-	report_duration(now_ns - probe->connected_ns, answering, sizeof(answering));
+	report_duration(probe->ready_ns - probe->started_ns, connecting, sizeof(connecting));
+	report_duration(now_ns - probe->ready_ns, answering, sizeof(answering));
 	say(probe, "connected to %s in %s, the call took %s", peer->address, connecting, answering);
 }
 
@@ -176,14 +177,16 @@ static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome
 	struct timers *timers = loop_timers(probe->loop);
 	const struct grpc_peer *peer = grpc_call_peer(call);
 
+	probe->call = NULL;
 	timer_stop(timers, &probe->connecting);
 	timer_stop(timers, &probe->answering);
-	if (probe->plan.verbose && peer) {
+	if (probe->plan.verbose && peer && probe->ready_ns != 0) {
 		tell_times(probe, peer, timers_now(timers));
 	}
 	if (outcome->status == GRPC_OK && probe->answered) {
 		probe->code = tell_health(probe);
-	} else if (!peer && outcome->unprocessed && outcome->origin == GRPC_FROM_TRANSPORT) {
+	} else if (probe->too_late ||
+		   (outcome->unprocessed && outcome->origin == GRPC_FROM_TRANSPORT)) {
 		probe->code = tell_unconnected(probe, outcome);
 	} else {
 		probe->code = tell_failure(probe, outcome);
@@ -201,36 +204,40 @@ static void on_connect_wanted(void *user, struct grpc_channel *channel)
 	dialer_dial(&probe->dialer);
 }
 
-static const struct grpc_channel_events channel_events = { .connect_wanted = on_connect_wanted };
-
-static void on_connected(void *user)
+/* The call's time counts from the first server that speaks, whatever becomes of the connection. */
+static void on_state_changed(void *user, struct grpc_channel *channel,
+			     enum grpc_channel_state state)
 {
 	struct probe *probe = user;
 	struct timers *timers = loop_timers(probe->loop);
 
-	probe->connected_ns = timers_now(timers);
-	timer_start(timers, &probe->answering, probe->plan.answer_ns);
+	(void)channel;
+	if (state == GRPC_CHANNEL_READY && probe->ready_ns == 0 && probe->call) {
+		probe->ready_ns = timers_now(timers);
+		timer_stop(timers, &probe->connecting);
+		timer_start(timers, &probe->answering, probe->plan.answer_ns);
+	}
 }
 
-static const struct dialer_events dialer_events = { .connected = on_connected };
+static const struct grpc_channel_events channel_events = {
+	.connect_wanted = on_connect_wanted,
+	.state_changed = on_state_changed,
+};
+static const struct dialer_events dialer_events = { 0 };
 
-/* A call that has no stream yet waits for a connection, or for a server to speak on it. */
 static void on_connecting_too_long(struct timer *timer)
 {
 	struct probe *probe = container_of(timer, struct probe, connecting);
 
-	if (!grpc_call_peer(probe->call)) {
-		grpc_call_cancel(probe->call, GRPC_DEADLINE_EXCEEDED);
-	}
+	probe->too_late = true;
+	grpc_call_cancel(probe->call, GRPC_DEADLINE_EXCEEDED);
 }
 
 static void on_answering_too_long(struct timer *timer)
 {
 	struct probe *probe = container_of(timer, struct probe, answering);
 
-	if (grpc_call_peer(probe->call)) {
-		grpc_call_cancel(probe->call, GRPC_DEADLINE_EXCEEDED);
-	}
+	grpc_call_cancel(probe->call, GRPC_DEADLINE_EXCEEDED);
 }
 
 /* False: no memory. Any other failure arrives by on_closed. */
