@@ -38,13 +38,14 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
 		}
 		return 0;
 	}
-	stream = session->events->stream_opened(session->user);
+	stream = session->condemned ? NULL : session->events->stream_opened(session->user);
 	if (!stream) {
 		(void)nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, id,
 						NGHTTP2_REFUSED_STREAM);
 		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	}
 	stream->block = HTTP2_REQUEST;
+	stream->opened_ns = http2_session_now(session);
 	http2_stream_attach(session, stream, id);
 	session->recent = stream;
 	(void)nghttp2_session_set_stream_user_data(nghttp2, id, stream);
@@ -182,6 +183,7 @@ static void received_reset(struct http2_session *session, const nghttp2_frame *f
 			    ->rst_stream_received[http2_error_index(frame->rst_stream.error_code)]);
 	if (stream) {
 		stream->origin = HTTP2_CLOSED_BY_PEER;
+		http2_guard_stream_reset(session, stream);
 	}
 }
 
@@ -206,8 +208,9 @@ static int on_frame_recv(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 	case NGHTTP2_PING:
 		if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
 			meter_count(session->meters->pings_received);
-		} else if (session->phase == HTTP2_DRAINING) {
-			http2_session_final_goaway(session);
+			http2_guard_pinged(session);
+		} else {
+			http2_session_drain_answered(session, frame->ping.opaque_data);
 		}
 		break;
 	case NGHTTP2_GOAWAY:
@@ -250,11 +253,19 @@ static void sent_request(struct http2_session *session, int32_t id)
 	}
 }
 
-static void sent_goaway(struct http2_session *session, uint32_t code)
+void http2_sent_goaway(struct http2_session *session, uint32_t code)
 {
 	meter_count(session->meters->goaway_sent[http2_error_index(code)]);
 	if (code != NGHTTP2_NO_ERROR) {
 		meter_count(session->meters->protocol_errors[http2_error_index(code)]);
+	}
+}
+
+static void sent_reset(struct http2_session *session, uint32_t code)
+{
+	meter_count(session->meters->rst_stream_sent[http2_error_index(code)]);
+	if (session->server) {
+		http2_guard_sent_reset(session, code);
 	}
 }
 
@@ -268,19 +279,23 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 		if (!session->server) {
 			sent_request(session, frame->hd.stream_id);
 		}
-		/* fall through */
+		session->guard.sent = true;
+		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+			sent_end_stream(session, frame->hd.stream_id);
+		}
+		break;
 	case NGHTTP2_DATA:
+		session->guard.sent = true;
+		http2_ledger_sent_data(&session->ledger);
 		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
 			sent_end_stream(session, frame->hd.stream_id);
 		}
 		break;
 	case NGHTTP2_RST_STREAM:
-		meter_count(
-			session->meters
-				->rst_stream_sent[http2_error_index(frame->rst_stream.error_code)]);
+		sent_reset(session, frame->rst_stream.error_code);
 		break;
 	case NGHTTP2_GOAWAY:
-		sent_goaway(session, frame->goaway.error_code);
+		http2_sent_goaway(session, frame->goaway.error_code);
 		break;
 	default:
 		break;

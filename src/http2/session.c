@@ -16,21 +16,22 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "http2/session_p.h"
 
 /* How long a draining server waits for the preface of a peer that has sent nothing yet. */
 #define DRAIN_SILENT_NS NS_PER_S
 
-/*
- * nghttp2's own limit on RST_STREAM frames of a peer. Its default (1000, then
- * 33/s) ends healthy connections of clients that cancel much.
- */
-#define RESET_BURST 20000
-#define RESET_RATE  2000
-
 /* The connection preface of RFC 9113 3.4. */
 #define PREFACE_BYTES 24
+
+#define MAX_STREAM_ID      INT32_MAX
+#define GOAWAY_FIXED_BYTES 8
+
+/* gRPC: what clients may ask of servers at most, and a server asks of clients. */
+#define CLIENT_KEEPALIVE_MIN_NS (10 * NS_PER_S)
+#define SERVER_KEEPALIVE_NS     (2 * 60 * 60 * NS_PER_S)
 
 const struct http2_limits http2_default_limits = HTTP2_DEFAULT_LIMITS;
 
@@ -70,15 +71,26 @@ static void tell_draining(struct http2_session *session)
 void http2_session_final_goaway(struct http2_session *session)
 {
 	int32_t last = nghttp2_session_get_last_proc_stream_id(session->nghttp2);
+	const char *why = session->drain_words;
 
 	timer_stop(session->timers, &session->deadline);
 	session->phase = HTTP2_DRAINED;
-	(void)nghttp2_submit_goaway(session->nghttp2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR,
-				    NULL, 0);
+	if (nghttp2_submit_goaway(session->nghttp2, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR,
+				  (const uint8_t *)why, why ? strlen(why) : 0) != 0) {
+		http2_session_fail(session);
+	}
 	if (session->server) {
 		tell_draining(session);
 	}
 	http2_session_wake(session);
+}
+
+void http2_session_drain_answered(struct http2_session *session, const uint8_t *opaque)
+{
+	if (session->phase == HTTP2_DRAINING &&
+	    memcmp(opaque, drain_ping, sizeof(drain_ping)) == 0) {
+		http2_session_final_goaway(session);
+	}
 }
 
 static void on_deadline(struct timer *timer)
@@ -121,11 +133,19 @@ static void deliver(struct http2_session *session)
 	while ((node = list_pop(&session->closed))) {
 		struct http2_stream *stream = container_of(node, struct http2_stream, node);
 
+		session->n_closed--;
 		stream->session = NULL;
 		stream->events->closed(stream, stream->close_code);
 	}
 	while ((node = list_pop(&session->due))) {
 		deliver_due(container_of(node, struct http2_stream, due));
+	}
+	if (session->ids_ran_out) {
+		session->ids_ran_out = false;
+		if (session->events->goaway) {
+			session->events->goaway(session->user, MAX_STREAM_ID, HTTP2_NO_ERROR,
+						STR("no stream ids are left"));
+		}
 	}
 	if (session->room_changed && session->events->room) {
 		session->room_changed = false;
@@ -138,7 +158,7 @@ static ssize_t receive(struct engine *engine, const uint8_t *bytes, size_t n)
 	struct http2_session *session = http2_session_of(engine);
 	ssize_t taken;
 
-	if (session->mute) {
+	if (session->mute || session->condemned) {
 		return -EPROTO;
 	}
 	session->busy = true;
@@ -146,26 +166,14 @@ static ssize_t receive(struct engine *engine, const uint8_t *bytes, size_t n)
 	if (!session->settings_seen && session->events->heard) {
 		session->events->heard(session->user, (struct bytes){ bytes, n });
 	}
-#ifdef HAVE_NGHTTP2_SESSION_MEM_RECV2
-	taken = nghttp2_session_mem_recv2(session->nghttp2, bytes, n);
-#else
-	taken = nghttp2_session_mem_recv(session->nghttp2, bytes, n);
-#endif
+	taken = http2_session_input(session, bytes, n);
+	http2_guard_read(session);
 	session->busy = false;
 	if (session->unconsumed > 0) {
 		(void)nghttp2_session_consume_connection(session->nghttp2, session->unconsumed);
 		session->unconsumed = 0;
 	}
-	if (taken < 0) {
-		if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
-			meter_count(session->meters->protocol_errors[HTTP2_PROTOCOL_ERROR]);
-			session->mute = true;
-		}
-		return taken == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
-	}
-	session->preface_left -= (uint8_t)MIN((size_t)session->preface_left, n);
-	/* nghttp2 takes all, except after its own GOAWAY, when the rest means nothing. */
-	return (ssize_t)n;
+	return taken < 0 ? taken : session->condemned ? -EPROTO : taken;
 }
 
 static void end_of_input(struct engine *engine)
@@ -179,21 +187,60 @@ static void end_of_input(struct engine *engine)
 	session->mute = true;
 }
 
+/* Written by hand: it comes before what nghttp2 has queued, and needs no memory of its. */
+static int say_last_words(struct http2_session *session, struct buffer *out)
+{
+	uint32_t last = (uint32_t)nghttp2_session_get_last_proc_stream_id(session->nghttp2);
+	uint8_t length = (uint8_t)strlen(session->last_words);
+	const uint8_t frame[] = {
+		0,
+		0,
+		(uint8_t)(GOAWAY_FIXED_BYTES + length),
+		NGHTTP2_GOAWAY,
+		0,
+		0,
+		0,
+		0,
+		0,
+		(uint8_t)(last >> 24),
+		(uint8_t)(last >> 16),
+		(uint8_t)(last >> 8),
+		(uint8_t)last,
+		0,
+		0,
+		0,
+		session->last_code,
+	};
+
+	session->mute = true;
+	if (buffer_append(out, frame, sizeof(frame)) < 0 ||
+	    buffer_append(out, session->last_words, length) < 0) {
+		return -ENOMEM;
+	}
+	http2_sent_goaway(session, session->last_code);
+	return 0;
+}
+
 static int produce(struct engine *engine, struct buffer *out, size_t room)
 {
 	struct http2_session *session = http2_session_of(engine);
-	int rv = 0;
+	bool full = false;
+	int rv = session->fatal;
 
 	session->busy = true;
 	session->now_ns = 0;
 	deliver(session);
 	/* A server speaks once it has heard the whole preface. */
-	while (!session->mute && session->preface_left == 0) {
+	while (rv == 0 && !session->mute && session->preface_left == 0) {
 		const uint8_t *bytes;
 		ssize_t n;
 
-		if (buffer_len(out) >= room) {
-			rv = nghttp2_session_want_write(session->nghttp2) ? 1 : 0;
+		if (session->condemned) {
+			rv = say_last_words(session, out);
+			break;
+		}
+		full = buffer_len(out) >= room;
+		if (full) {
 			break;
 		}
 #ifdef HAVE_NGHTTP2_SESSION_MEM_RECV2
@@ -215,6 +262,13 @@ static int produce(struct engine *engine, struct buffer *out, size_t room)
 	}
 	session->now_ns = 0; /* what leaves now ends now */
 	deliver(session);
+	if (session->condemned && session->preface_left > 0) {
+		session->mute = true;
+	}
+	if (rv == 0 && full && !session->mute) {
+		rv = nghttp2_session_want_write(session->nghttp2) ? 1 : 0;
+	}
+	http2_guard_produced(session, full);
 	session->busy = false;
 	return rv;
 }
@@ -241,7 +295,7 @@ static bool finished(const struct engine *engine)
  * RFC 9113 6.8: first GOAWAY with the highest id and a PING; the final one when
  * that was answered.
  */
-static void drain_gracefully(struct http2_session *session)
+void http2_session_drain(struct http2_session *session, const char *why)
 {
 	bool silent = !session->settings_seen;
 
@@ -249,6 +303,7 @@ static void drain_gracefully(struct http2_session *session)
 		return;
 	}
 	session->phase = HTTP2_DRAINING;
+	session->drain_words = why;
 	if (!session->server) {
 		http2_session_final_goaway(session);
 		return;
@@ -257,6 +312,7 @@ static void drain_gracefully(struct http2_session *session)
 	(void)nghttp2_submit_ping(session->nghttp2, NGHTTP2_FLAG_NONE, drain_ping);
 	timer_start(session->timers, &session->deadline,
 		    silent ? DRAIN_SILENT_NS : session->limits->drain_ping_timeout_ns);
+	http2_session_wake(session);
 }
 
 static void drain(struct engine *engine, enum engine_drain how)
@@ -265,7 +321,7 @@ static void drain(struct engine *engine, enum engine_drain how)
 
 	assert(!session->busy);
 	if (how == ENGINE_DRAIN_GRACEFUL) {
-		drain_gracefully(session);
+		http2_session_drain(session, NULL);
 	} else if (session->preface_left > 0) {
 		session->mute = true;
 	} else {
@@ -282,6 +338,7 @@ static void release(struct engine *engine, int err)
 	session->mute = true;
 	session->now_ns = 0;
 	timer_stop(session->timers, &session->deadline);
+	timer_stop(session->timers, &session->guard.timer);
 	while (!list_empty(&session->open)) {
 		struct http2_stream *stream =
 			container_of(session->open.next, struct http2_stream, node);
@@ -322,10 +379,16 @@ static int nghttp2_new(struct http2_session *session, struct pool *pool)
 	if (rv == 0) {
 		nghttp2_option_set_no_auto_window_update(option, 1);
 		nghttp2_option_set_no_closed_streams(option, 1);
+		nghttp2_option_set_max_outbound_ack(option, HTTP2_MAX_QUEUED_ACKS);
 		/* gRPC: spaces around a value are no error, and no part of it */
 		nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1);
 #ifdef HAVE_NGHTTP2_OPTION_SET_STREAM_RESET_RATE_LIMIT
-		nghttp2_option_set_stream_reset_rate_limit(option, RESET_BURST, RESET_RATE);
+		nghttp2_option_set_stream_reset_rate_limit(option, 10 * HTTP2_RESET_BURST,
+							   10 * HTTP2_RESETS_PER_S);
+#endif
+#ifdef HAVE_NGHTTP2_OPTION_SET_GLITCH_RATE_LIMIT
+		nghttp2_option_set_glitch_rate_limit(option, 10 * HTTP2_GLITCH_BURST,
+						     10 * HTTP2_GLITCHES_PER_S);
 #endif
 		rv = session->server ? nghttp2_session_server_new3(&session->nghttp2, callbacks,
 								   session, option, &memory)
@@ -357,6 +420,16 @@ static int submit_settings(struct http2_session *session)
 	return rv == 0 ? 0 : -ENOMEM;
 }
 
+static int64_t keepalive_of(const struct http2_session *session)
+{
+	int64_t time_ns = session->limits->keepalive_time_ns;
+
+	if (time_ns == 0) {
+		return session->server ? SERVER_KEEPALIVE_NS : HTTP2_NEVER;
+	}
+	return session->server ? time_ns : MAX(time_ns, CLIENT_KEEPALIVE_MIN_NS);
+}
+
 struct http2_session *http2_session_new(const struct http2_options *options,
 					const struct http2_session_events *events, void *user)
 {
@@ -373,7 +446,9 @@ struct http2_session *http2_session_new(const struct http2_options *options,
 	session->limits = options->limits ? options->limits : &http2_default_limits;
 	session->meters = options->meters ? options->meters : &none;
 	session->timers = options->timers;
+	session->keepalive_ns = keepalive_of(session);
 	session->preface_left = options->server ? PREFACE_BYTES : 0;
+	http2_ledger_init(&session->ledger, session->server);
 	list_init(&session->open);
 	list_init(&session->closed);
 	list_init(&session->due);
@@ -385,6 +460,7 @@ struct http2_session *http2_session_new(const struct http2_options *options,
 		goto no_settings;
 	}
 	timer_start(session->timers, &session->deadline, session->limits->handshake_timeout_ns);
+	http2_guard_init(session, options->random);
 	return session;
 
 no_settings:
@@ -412,8 +488,8 @@ size_t http2_session_room(const struct http2_session *session)
 	uint32_t max = nghttp2_session_get_remote_settings(session->nghttp2,
 							   NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 
-	if (session->mute || session->phase >= HTTP2_DRAINING || session->goaway_received ||
-	    !nghttp2_session_check_request_allowed(session->nghttp2)) {
+	if (session->mute || session->condemned || session->phase >= HTTP2_DRAINING ||
+	    session->goaway_received || !nghttp2_session_check_request_allowed(session->nghttp2)) {
 		return 0;
 	}
 	return max > session->n_open ? max - session->n_open : 0;

@@ -82,7 +82,10 @@ struct http2_session_events {
 	void (*heard)(void *user, struct bytes bytes);
 	/* The peer's first SETTINGS have arrived. */
 	void (*ready)(void *user);
-	/* The peer takes no new streams; those above last_id close with unprocessed() true. */
+	/*
+	 * No new streams: the peer said so, and those above last_id close with
+	 * unprocessed() true; or a client's stream ids run out, and all go on.
+	 */
 	void (*goaway)(void *user, uint32_t last_id, uint32_t code, struct str debug);
 	/*
 	 * Client: http2_session_room() may have changed (a stream closed, or SETTINGS
@@ -155,12 +158,17 @@ struct http2_stream {
 	bool peer_ended;     /* END_STREAM came */
 	bool local_ended;    /* our END_STREAM was produced */
 	bool too_large;      /* fields of the block in progress were left out */
+	uint8_t stalls;      /* looks at it that found the peer's window shut */
+	int64_t opened_ns;   /* server: when its HEADERS came */
 	size_t header_bytes; /* RFC 9113 10.5.1: name + value + 32 each, of the current block */
 	/* Sent after `out`; copied into one block of memory unless they are constant. */
 	const struct http2_field *trailers;
 	size_t n_trailers;
 	void *trailers_memory;
 };
+
+/* A time that never comes, in struct http2_limits. */
+#define HTTP2_NEVER INT64_MAX
 
 struct http2_limits {
 	uint32_t max_concurrent_streams; /* advertised; 100 */
@@ -173,16 +181,82 @@ struct http2_limits {
 	int64_t handshake_timeout_ns; /* preface and SETTINGS; 10 s */
 	/* until the second GOAWAY where the PING is not answered; 5 s */
 	int64_t drain_ping_timeout_ns;
+	/*
+	 * From the first byte of a frame or header block to its last; DATA has as long
+	 * again with each piece. 10 s
+	 */
+	int64_t frame_timeout_ns;
+	/*
+	 * Server: how long a stream may have something to send while the peer's window is
+	 * shut, or up to a quarter longer; then RST_STREAM. 30 s; 0: for ever
+	 */
+	int64_t stall_timeout_ns;
+	/*
+	 * A PING after so long without a byte from the peer. 0: 2 h for a server, never for
+	 * a client, which is also held to 10 s at least; HTTP2_NEVER: never
+	 */
+	int64_t keepalive_time_ns;
+	/* No byte for so long after it: the connection is gone. 20 s */
+	int64_t keepalive_timeout_ns;
+	/* Client: also while no stream is open. */
+	bool keepalive_without_calls;
+	/*
+	 * Server: PINGs with streams open may come so often, with none every 2 h; sending
+	 * HEADERS or DATA pardons all. The third that comes too early is one too many. 5 min
+	 */
+	int64_t keepalive_min_time_ns;
+	/*
+	 * Server: drained after so long without a stream; after so long at all, give or take
+	 * 10 %; and so long after that cut. 0: never, each.
+	 */
+	int64_t max_idle_ns, max_age_ns, max_age_grace_ns;
+	/* Client: the id at which a connection takes no more streams. 75 % of what there is */
+	uint32_t max_stream_id;
 };
 /* For limits that others embed. */
-#define HTTP2_DEFAULT_LIMITS                                                                  \
-	{                                                                                     \
-		.max_concurrent_streams = 100, .stream_window = 256 * KIB,                    \
-		.connection_window = MIB, .max_header_list_bytes = 16 * KIB,                  \
-		.stream_high_water = 64 * KIB, .stream_low_water = 16 * KIB,                  \
-		.handshake_timeout_ns = 10 * NS_PER_S, .drain_ping_timeout_ns = 5 * NS_PER_S, \
+#define HTTP2_DEFAULT_LIMITS                                                                    \
+	{                                                                                       \
+		.max_concurrent_streams = 100, .stream_window = 256 * KIB,                      \
+		.connection_window = MIB, .max_header_list_bytes = 16 * KIB,                    \
+		.stream_high_water = 64 * KIB, .stream_low_water = 16 * KIB,                    \
+		.handshake_timeout_ns = 10 * NS_PER_S, .drain_ping_timeout_ns = 5 * NS_PER_S,   \
+		.frame_timeout_ns = 10 * NS_PER_S, .stall_timeout_ns = 30 * NS_PER_S,           \
+		.keepalive_timeout_ns = 20 * NS_PER_S, .keepalive_min_time_ns = 300 * NS_PER_S, \
+		.max_stream_id = 0x60000000,                                                    \
 	}
 extern const struct http2_limits http2_default_limits;
+
+/*
+ * Bounds that a connection can reach, by the name under which each is counted.
+ *
+ *	resets, glitches, acks,       the budgets of http2/guard.h: GOAWAY with
+ *	continuations, pings          ENHANCE_YOUR_CALM
+ *	frame_timeout, keepalive      the peer went silent: closed
+ *	slow_read                     the peer takes nothing of a stream: that is reset
+ *	max_idle, max_age             drained
+ *	max_age_grace                 closed, with what still ran
+ *	deferred                      input waits until what came before it is done
+ */
+#define HTTP2_BOUNDS(X)                   \
+	X(RESETS, "resets")               \
+	X(GLITCHES, "glitches")           \
+	X(ACKS, "acks")                   \
+	X(CONTINUATIONS, "continuations") \
+	X(PINGS, "pings")                 \
+	X(FRAME_TIMEOUT, "frame_timeout") \
+	X(KEEPALIVE, "keepalive")         \
+	X(SLOW_READ, "slow_read")         \
+	X(IDLE, "max_idle")               \
+	X(AGE, "max_age")                 \
+	X(AGE_GRACE, "max_age_grace")     \
+	X(DEFERRED, "deferred")
+
+enum http2_bound {
+#define X(name, text) HTTP2_BOUND_##name,
+	HTTP2_BOUNDS(X)
+#undef X
+		HTTP2_BOUND_COUNT
+};
 
 struct http2_meters { /* each may be NULL; one set serves many sessions */
 	struct gauge *streams_active;
@@ -194,6 +268,7 @@ struct http2_meters { /* each may be NULL; one set serves many sessions */
 	struct counter *pings_received;
 	struct counter *handshake_timeouts;
 	struct counter *header_lists_too_large;
+	struct counter *bounds_reached[HTTP2_BOUND_COUNT];
 };
 
 struct http2_options {
@@ -201,7 +276,8 @@ struct http2_options {
 	const struct http2_limits *limits; /* borrowed */
 	const struct http2_meters *meters; /* borrowed */
 	struct timers *timers;
-	struct pool *pool; /* nghttp2's memory comes from here; outlives the session */
+	struct random *random; /* spreads the ages of connections; NULL: all live equally long */
+	struct pool *pool;     /* nghttp2's memory comes from here; outlives the session */
 };
 
 /* NULL: no memory. The engine belongs to its host from here. */

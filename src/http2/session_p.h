@@ -3,6 +3,8 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include "http2/guard.h"
+#include "http2/ledger.h"
 #include "http2/session.h"
 
 /* Which step of its life the session's one deadline watches. */
@@ -26,18 +28,27 @@ struct http2_session {
 	struct list closed;          /* streams whose `closed` is due */
 	struct list due;             /* streams whose `writable` or `woken` is due */
 	struct http2_stream *recent; /* the last that was looked up: mostly the next, too */
-	size_t n_open;
-	size_t unconsumed;     /* DATA of this receive, for the connection's credit */
-	int64_t now_ns;        /* of what is being received or produced; 0: not read yet */
-	uint32_t peer_last_id; /* of the peer's GOAWAY */
-	uint8_t phase;         /* enum http2_phase */
-	uint8_t preface_left;  /* server: bytes of the connection preface still to come */
+	size_t n_open, n_closed;     /* in the lists */
+	size_t unconsumed;           /* DATA of this receive, for the connection's credit */
+	int64_t now_ns;              /* of what is being received or produced; 0: not read yet */
+	uint32_t peer_last_id;       /* of the peer's GOAWAY */
+	uint8_t phase;               /* enum http2_phase */
+	uint8_t preface_left;        /* server: bytes of the connection preface still to come */
 	bool server;
 	bool busy; /* inside receive or produce: no need to wake the host */
 	bool settings_seen;
 	bool goaway_received;
-	bool room_changed; /* a stream closed, or SETTINGS came: `room` is due */
-	bool mute;         /* the peer speaks no HTTP/2: it gets no byte more */
+	bool room_changed;       /* a stream closed, or SETTINGS came: `room` is due */
+	bool mute;               /* the peer speaks no HTTP/2: it gets no byte more */
+	bool condemned;          /* a GOAWAY is the next thing that it says, and the last */
+	bool ids_ran_out;        /* client: `goaway` is due */
+	uint8_t last_code;       /* enum http2_error of that GOAWAY, */
+	const char *last_words;  /* and its debug data */
+	const char *drain_words; /* debug data of the GOAWAYs of a drain; NULL: none */
+	int fatal;               /* negative errno: close without a word */
+	int64_t keepalive_ns;    /* the role's; INT64_MAX: never */
+	struct http2_ledger ledger;
+	struct http2_guard guard;
 };
 
 static inline struct http2_session *http2_session_of(struct engine *engine)
@@ -57,8 +68,41 @@ static inline size_t http2_error_index(uint32_t code)
 	return MIN(code, HTTP2_ERROR_COUNT);
 }
 
+static inline void http2_session_count(const struct http2_session *session, enum http2_bound bound)
+{
+	meter_count(session->meters->bounds_reached[bound]);
+}
+
+/*
+ * The connection ends with a GOAWAY of this code, and `why` (constant) as its debug
+ * data, as soon as nghttp2 has returned. What is queued is not said any more.
+ */
+static inline void http2_session_condemn(struct http2_session *session, enum http2_error code,
+					 const char *why)
+{
+	if (!session->condemned) {
+		session->condemned = true;
+		session->last_code = (uint8_t)code;
+		session->last_words = why;
+		http2_session_wake(session);
+	}
+}
+
+/* events.c: a GOAWAY has been produced. */
+void http2_sent_goaway(struct http2_session *session, uint32_t code);
 /* events.c: nghttp2's callbacks. 0 or -ENOMEM. */
 int http2_callbacks_new(nghttp2_session_callbacks **ret);
+
+/* input.c: of the host's input, how much was taken; or negative errno. */
+ssize_t http2_session_input(struct http2_session *session, const uint8_t *bytes, size_t n);
+
+/*
+ * session.c: drains gracefully. `why` (constant, may be NULL) is what the final GOAWAY
+ * says; nghttp2's first one cannot.
+ */
+void http2_session_drain(struct http2_session *session, const char *why);
+/* session.c: the PING is the answer to that of the drain: the second GOAWAY. */
+void http2_session_drain_answered(struct http2_session *session, const uint8_t *opaque);
 
 /* session.c: the second GOAWAY; new streams are ignored from here. */
 void http2_session_final_goaway(struct http2_session *session);

@@ -16,6 +16,9 @@
 /* Fields of a block that are handed over without an allocation of ours. */
 #define FIELDS_ON_STACK 32
 
+/* What counts as progress of a stream that its peer's window holds back. */
+#define PROGRESS_BYTES 128
+
 /* Capacity of `out` that a stream keeps for its next use. */
 #define OUT_KEEP_BYTES 512
 
@@ -34,7 +37,9 @@ void http2_stream_attach(struct http2_session *session, struct http2_stream *str
 	stream->session = session;
 	stream->id = id;
 	list_append(&session->open, &stream->node);
-	session->n_open++;
+	if (session->n_open++ == 0) {
+		http2_guard_busy(session);
+	}
 	meter_count(session->meters->streams_opened);
 	if (session->meters->streams_active) {
 		gauge_add(session->meters->streams_active, 1);
@@ -66,8 +71,11 @@ void http2_stream_detach(struct http2_stream *stream, uint32_t code)
 	stream->writable_due = stream->woken_due = stream->draining_due = false;
 	list_remove(&stream->node);
 	list_append(&session->closed, &stream->node);
-	session->n_open--;
+	session->n_closed++;
 	session->room_changed = true;
+	if (--session->n_open == 0) {
+		http2_guard_idle(session);
+	}
 	if (session->meters->streams_active) {
 		gauge_add(session->meters->streams_active, -1);
 	}
@@ -140,6 +148,10 @@ int http2_stream_request(struct http2_session *session, struct http2_stream *str
 	http2_stream_attach(session, stream, id);
 	stream->submitted = true;
 	stream->unsent = true;
+	if ((uint32_t)id >= session->limits->max_stream_id && session->phase < HTTP2_DRAINING) {
+		session->ids_ran_out = true;
+		http2_session_drain(session, NULL);
+	}
 	http2_session_wake(session);
 	return 0;
 }
@@ -318,6 +330,9 @@ ssize_t http2_stream_read(nghttp2_session *nghttp2, int32_t id, uint8_t *out, si
 	if (n > 0) {
 		memcpy(out, buffer_data(&stream->out), n);
 		buffer_consume(&stream->out, n);
+		if (n >= PROGRESS_BYTES) {
+			stream->stalls = 0;
+		}
 	}
 	if (stream->above_high_water &&
 	    buffer_len(&stream->out) < session->limits->stream_low_water && !stream->finishing) {

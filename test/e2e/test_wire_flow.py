@@ -234,11 +234,13 @@ def test_replies_that_nobody_reads_are_within_the_budget_too(made_with):
 
 def test_a_ping_comes_back_with_its_eight_bytes(wire):
     peer = wire.connect().settle()
-    payloads = [struct.pack(">Q", i * 0x0123456789ABCD) for i in range(20)]
-    peer.send(b"".join(frame(PING, payload=payload) for payload in payloads))
-    peer.until(lambda: len(peer.of(PING, ack=True)) == 20, "20 answers")
+    payloads = [struct.pack(">Q", i * 0x0123456789ABCD) for i in range(18)]
+    for i in range(0, 18, 3):  # more without a reply between them are too many
+        peer.send(b"".join(frame(PING, payload=payload) for payload in payloads[i : i + 3]))
+        peer.until(lambda wanted=i + 3: len(peer.of(PING, ack=True)) == wanted, "3 answers")
+        assert peer.call().status == OK
     assert [f.payload for f in peer.of(PING, ack=True)] == payloads
-    wire.moved()
+    wire.moved(ok=6)
 
 
 def test_a_ping_overtakes_data_that_waits(wire):

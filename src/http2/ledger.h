@@ -1,0 +1,89 @@
+/*
+ * What a peer's frames say before nghttp2 reads them: where each begins and
+ * ends, which streams the peer has opened and ended, and which frames move
+ * nothing. Reads frame headers only; pure, no clock, no upcall.
+ *
+ * Why not in nghttp2's callbacks: frames that nghttp2 ignores reach few of them,
+ * how streams that are gone are remembered differs between its versions, and
+ * from a callback a connection cannot be ended.
+ *
+ * Of streams it remembers those of the last HTTP2_LEDGER_IDS ids; whatever is
+ * older is left to nghttp2.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HTTP2_LEDGER_IDS 128
+
+/* RFC 9113 4.1. */
+#define HTTP2_FRAME_HEADER_BYTES 9
+
+/*
+ * CONTINUATION frames of one header block: 8 of 16 KiB are eight times the default
+ * header list, and each costs a round through the decoder.
+ */
+#define HTTP2_MAX_CONTINUATIONS 8
+
+/* Why reading stopped before a frame. */
+enum http2_ledger_stop {
+	HTTP2_LEDGER_NO_STOP,
+	HTTP2_LEDGER_ENOUGH,        /* one stream more than `max_opens` would be opened */
+	HTTP2_LEDGER_NEVER_OPENED,  /* HEADERS for an id below the highest (RFC 9113 5.1.1) */
+	HTTP2_LEDGER_STREAM_CLOSED, /* DATA or HEADERS after END_STREAM or RST_STREAM (5.1) */
+	HTTP2_LEDGER_CONTINUATIONS, /* more than HTTP2_MAX_CONTINUATIONS */
+};
+
+struct http2_ledger {
+	uint64_t opened[HTTP2_LEDGER_IDS / 64]; /* by half the id, modulo the number of bits */
+	uint64_t ended[HTTP2_LEDGER_IDS / 64];  /* by the peer */
+	uint32_t highest;                       /* id for which the peer sent HEADERS */
+	uint32_t left;                          /* of the current frame's payload */
+	uint32_t units;   /* frames, or header blocks with all their frames, that have begun */
+	uint32_t opens;   /* streams opened, */
+	uint32_t useless; /* and frames that moved nothing, since the caller set these to 0 */
+	uint16_t credit;  /* WINDOW_UPDATE frames that are accounted for */
+	uint8_t head[HTTP2_FRAME_HEADER_BYTES]; /* of a frame whose header is torn */
+	uint8_t have;                           /* bytes of it */
+	uint8_t type;                           /* of the current frame */
+	uint8_t continuations;                  /* of the current header block */
+	bool in_block;                          /* END_HEADERS is still to come */
+	bool server;
+};
+
+void http2_ledger_init(struct http2_ledger *ledger, bool server);
+
+/*
+ * Reads `n` bytes of frames (no preface) and says how many of them nghttp2 may
+ * have: all, or those before the frame that is the reason to stop. After ENOUGH
+ * the rest may be offered again; after the other reasons nothing is.
+ */
+size_t http2_ledger_read(struct http2_ledger *ledger, const uint8_t *bytes, size_t n,
+			 uint32_t max_opens, enum http2_ledger_stop *ret_stop);
+
+/* A frame or a header block has begun and not ended. */
+static inline bool http2_ledger_unfinished(const struct http2_ledger *ledger)
+{
+	return ledger->left > 0 || ledger->have > 0 || ledger->in_block;
+}
+
+/*
+ * So many WINDOW_UPDATE frames have a reason. None is saved up beyond a bound: one
+ * that a peer of long standing could use at once.
+ */
+static inline void http2_ledger_allow(struct http2_ledger *ledger, uint16_t updates)
+{
+	enum { MAX_CREDIT = 4096 };
+
+	if (ledger->credit < MAX_CREDIT) {
+		ledger->credit = (uint16_t)(ledger->credit + updates);
+	}
+}
+
+/* A DATA frame was sent: it may be answered with credit for stream and connection. */
+static inline void http2_ledger_sent_data(struct http2_ledger *ledger)
+{
+	http2_ledger_allow(ledger, 2);
+}
