@@ -44,7 +44,8 @@ struct engine_ops {
 	/*
 	 * 1. Delivers deferred upcalls, even when `room` is 0.
 	 * 2. Appends bytes to `out`: at most `room` + one frame.
-	 * 1 = more waits for room; 0 = idle; < 0 = fatal (out of memory, -ENOMEM).
+	 * 1 = more waits for room; 0 = idle; < 0 = fatal (out of memory, -ENOMEM; a peer
+	 * that is gone, -ETIMEDOUT).
 	 */
 	int (*produce)(struct engine *engine, struct buffer *out, size_t room);
 

@@ -22,6 +22,25 @@ static int parse_instance(const char *text, void *value, char *why, size_t size)
 	return 0;
 }
 
+/* A time, or "infinity". */
+static int parse_bound(const char *text, void *value, char *why, size_t size)
+{
+	int64_t *ns = value;
+	int64_t parsed = CONFIG_INFINITY_NS;
+
+	if (strcmp(text, "infinity") != 0) {
+		if (parse_duration(text, &parsed, why, size) < 0) {
+			return -1;
+		}
+		if (parsed < NS_PER_MS || parsed > CONFIG_LONGEST_NS) {
+			snprintf(why, size, "is neither between 1ms and 8760h nor infinity");
+			return -1;
+		}
+	}
+	*ns = parsed;
+	return 0;
+}
+
 /* The fields of one row that stand in every row. */
 #define ROW(flag, kind, member) \
 	.name = (flag), .type = (kind), .offset = offsetof(struct config, member), .group = GROUP
@@ -77,6 +96,29 @@ static const struct option table[] = {
 	  .help = "Also serve grpc.testing.TestService, which gRPC's interoperability tests "
 		  "call. Its callers may ask for much: not for production." },
 #undef GROUP
+#define GROUP "Connections"
+	{ ROW("grpc.keepalive-time", OPTION_CUSTOM, grpc_keepalive_time_ns),
+	  .placeholder = "DURATION", .value = "2h", .parse = parse_bound,
+	  .help = "Silence of a client after which it is sent a PING. Or infinity: never." },
+	{ ROW("grpc.keepalive-timeout", OPTION_DURATION, grpc_keepalive_timeout_ns),
+	  .placeholder = "DURATION", .value = "20s", .min = NS_PER_MS, .max = DAY_NS,
+	  .help = "Time that it then has to say anything before its connection is closed." },
+	{ ROW("grpc.keepalive-min-time", OPTION_DURATION, grpc_keepalive_min_time_ns),
+	  .placeholder = "DURATION", .value = "5m", .max = DAY_NS,
+	  .help = "Least time between PINGs of a client with calls in progress; with none it "
+		  "is 2h. The third that comes too early without a reply since the one before "
+		  "ends the connection." },
+	{ ROW("grpc.max-connection-idle", OPTION_CUSTOM, grpc_max_connection_idle_ns),
+	  .placeholder = "DURATION", .value = "infinity", .parse = parse_bound,
+	  .help = "Time without a call after which a connection is drained." },
+	{ ROW("grpc.max-connection-age", OPTION_CUSTOM, grpc_max_connection_age_ns),
+	  .placeholder = "DURATION", .value = "infinity", .parse = parse_bound,
+	  .help = "Age at which a connection is drained, give or take a tenth, so that clients "
+		  "spread again." },
+	{ ROW("grpc.max-connection-age-grace", OPTION_CUSTOM, grpc_max_connection_age_grace_ns),
+	  .placeholder = "DURATION", .value = "infinity", .parse = parse_bound,
+	  .help = "Time that its calls have to finish after that; then they are cut." },
+#undef GROUP
 #define GROUP "Limits"
 	{ ROW("grpc.max-message-bytes", OPTION_SIZE, grpc_max_message_bytes), .placeholder = "SIZE",
 	  .value = "4MiB", .min = 1, .max = INT32_MAX,
@@ -98,6 +140,10 @@ static const struct option table[] = {
 	{ ROW("grpc.handshake-timeout", OPTION_DURATION, grpc_handshake_timeout_ns),
 	  .placeholder = "DURATION", .value = "10s", .min = NS_PER_MS, .max = DAY_NS,
 	  .help = "Time that a new connection has for the HTTP/2 preface and SETTINGS." },
+	{ ROW("grpc.stall-timeout", OPTION_CUSTOM, grpc_stall_timeout_ns),
+	  .placeholder = "DURATION", .value = "30s", .parse = parse_bound,
+	  .help = "Time that a reply waits while its client takes nothing of it; then the call "
+		  "is reset. Or infinity." },
 	{ ROW("web.max-connections", OPTION_UINT, web_max_connections), .placeholder = "N",
 	  .value = "128", .min = 1, .max = 65536,
 	  .help = "HTTP connections; beyond it the longest-stalled gives way." },

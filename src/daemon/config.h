@@ -25,6 +25,10 @@
  */
 #define CONFIG_RESERVED_FILES 64
 
+/* A time without end, and the longest that has one: a year. */
+#define CONFIG_INFINITY_NS INT64_MAX
+#define CONFIG_LONGEST_NS  (365 * 24 * 60 * 60 * NS_PER_S)
+
 struct config {
 	struct option_strings grpc_addresses; /* none: the default, or what was inherited */
 	struct option_strings web_addresses;
@@ -41,6 +45,11 @@ struct config {
 	uint64_t grpc_max_connections; /* 0: the open-file limit less CONFIG_RESERVED_FILES */
 	uint64_t grpc_max_buffered_bytes;
 	int64_t grpc_handshake_timeout_ns;
+	/* These may be CONFIG_INFINITY_NS. */
+	int64_t grpc_stall_timeout_ns, grpc_keepalive_time_ns;
+	int64_t grpc_max_connection_idle_ns, grpc_max_connection_age_ns;
+	int64_t grpc_max_connection_age_grace_ns;
+	int64_t grpc_keepalive_timeout_ns, grpc_keepalive_min_time_ns;
 	uint64_t web_max_connections;
 	struct option_strings operands; /* none is allowed; kept to be freed */
 };

@@ -176,6 +176,21 @@ static void build_doors(struct build *build, struct meters_door_set doors[DOORS]
 	}
 }
 
+static void build_bounds(struct build *build, struct counter *reached[HTTP2_BOUND_COUNT])
+{
+#define X(name, text) text,
+	static const char *const names[] = { HTTP2_BOUNDS(X) };
+#undef X
+	struct family *bounds = family(build, METRIC_COUNTER, "echod_http2_bounds_reached_total",
+				       "Total number of times that an HTTP/2 connection reached "
+				       "one of its bounds, by bound.",
+				       (const char *const[]){ "bound", NULL });
+
+	for (size_t i = 0; i < HTTP2_BOUND_COUNT; i++) {
+		reached[i] = counter(build, bounds, &names[i]);
+	}
+}
+
 static void build_http2(struct build *build, struct http2_meters *http2)
 {
 	const struct {
@@ -219,6 +234,7 @@ static void build_http2(struct build *build, struct http2_meters *http2)
 	http2->header_lists_too_large =
 		plain_counter(build, "echod_http2_header_lists_too_large_total",
 			      "Total number of header lists over the limit.");
+	build_bounds(build, http2->bounds_reached);
 }
 
 static void build_web(struct build *build, struct web_meters *web)

@@ -319,6 +319,25 @@ static int build_loop(struct app *app)
 	return 0;
 }
 
+/* What the flags call infinity has no bound here. */
+static int64_t bound_of(int64_t ns)
+{
+	return ns == CONFIG_INFINITY_NS ? 0 : ns;
+}
+
+static void set_clocks(struct http2_limits *limits, const struct config *config)
+{
+	_Static_assert(CONFIG_INFINITY_NS == HTTP2_NEVER, "a keepalive that never comes");
+	limits->handshake_timeout_ns = config->grpc_handshake_timeout_ns;
+	limits->stall_timeout_ns = bound_of(config->grpc_stall_timeout_ns);
+	limits->keepalive_time_ns = config->grpc_keepalive_time_ns;
+	limits->keepalive_timeout_ns = config->grpc_keepalive_timeout_ns;
+	limits->keepalive_min_time_ns = config->grpc_keepalive_min_time_ns;
+	limits->max_idle_ns = bound_of(config->grpc_max_connection_idle_ns);
+	limits->max_age_ns = bound_of(config->grpc_max_connection_age_ns);
+	limits->max_age_grace_ns = bound_of(config->grpc_max_connection_age_grace_ns);
+}
+
 static int build_grpc(struct app *app)
 {
 	const struct config *config = &app->config;
@@ -327,7 +346,7 @@ static int build_grpc(struct app *app)
 	*limits = grpc_server_default_limits;
 	limits->http2.max_concurrent_streams = (uint32_t)config->grpc_max_concurrent_streams;
 	limits->http2.max_header_list_bytes = config->grpc_max_header_bytes;
-	limits->http2.handshake_timeout_ns = config->grpc_handshake_timeout_ns;
+	set_clocks(&limits->http2, config);
 	limits->max_message_bytes = config->grpc_max_message_bytes;
 	limits->max_buffered_bytes = config->grpc_max_buffered_bytes;
 
@@ -335,6 +354,7 @@ static int build_grpc(struct app *app)
 		.limits = limits,
 		.meters = &app->meters.grpc,
 		.timers = loop_timers(app->loop),
+		.random = &app->random,
 	};
 
 	if (config->echo_identify) {

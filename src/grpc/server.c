@@ -197,6 +197,7 @@ struct engine *grpc_server_accept(struct grpc_server *server, const struct grpc_
 		.limits = &server->options.limits->http2,
 		.meters = server->options.meters->http2,
 		.timers = server->options.timers,
+		.random = server->options.random,
 		.pool = &server->pool,
 	};
 

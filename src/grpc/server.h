@@ -69,6 +69,7 @@ struct grpc_server_options {
 	const struct grpc_server_limits *limits;
 	const struct grpc_server_meters *meters;
 	struct timers *timers;
+	struct random *random; /* spreads the ages of connections; NULL: all live equally long */
 	/*
 	 * Constant initial metadata of every gRPC response: name and value, borrowed for
 	 * the server's life; name.data NULL: none.

@@ -70,7 +70,9 @@ def test_help_of_a_command(run, command):
 FLAGS = [
     "grpc.listen-address", "web.listen-address", "web.telemetry-path", "log.level", "log.format", "shutdown.delay",
     "shutdown.grace", "grpc.max-message-bytes", "grpc.max-header-bytes", "grpc.max-concurrent-streams",
-    "grpc.max-connections", "grpc.max-buffered-bytes", "grpc.handshake-timeout", "web.max-connections",
+    "grpc.max-connections", "grpc.max-buffered-bytes", "grpc.handshake-timeout",
+    "grpc.stall-timeout", "grpc.keepalive-time", "grpc.keepalive-timeout", "grpc.keepalive-min-time",
+    "grpc.max-connection-idle", "grpc.max-connection-age", "grpc.max-connection-age-grace", "web.max-connections",
     "echo.delay", "echo.identify", "instance", "version", "help",
 ]
 

@@ -74,6 +74,13 @@ static void defaults_are_the_documented_ones(void **state)
 	assert_int_equal(config->grpc_max_connections, 0);
 	assert_int_equal(config->grpc_max_buffered_bytes, 256 * MIB);
 	assert_int_equal(config->grpc_handshake_timeout_ns, 10 * NS_PER_S);
+	assert_int_equal(config->grpc_stall_timeout_ns, 30 * NS_PER_S);
+	assert_int_equal(config->grpc_keepalive_time_ns, 7200 * NS_PER_S);
+	assert_int_equal(config->grpc_keepalive_timeout_ns, 20 * NS_PER_S);
+	assert_int_equal(config->grpc_keepalive_min_time_ns, 300 * NS_PER_S);
+	assert_true(config->grpc_max_connection_idle_ns == CONFIG_INFINITY_NS);
+	assert_true(config->grpc_max_connection_age_ns == CONFIG_INFINITY_NS);
+	assert_true(config->grpc_max_connection_age_grace_ns == CONFIG_INFINITY_NS);
 	assert_int_equal(config->web_max_connections, 128);
 	config_free(&f.config);
 }
@@ -121,6 +128,22 @@ static void every_flag_is_taken(void **state)
 	assert_int_equal(config->grpc_max_buffered_bytes, MIB);
 	assert_int_equal(config->grpc_handshake_timeout_ns, 250 * NS_PER_MS);
 	assert_int_equal(config->web_max_connections, 9);
+	config_free(&f.config);
+	assert_int_equal(
+		parse(&f,
+		      FLAGS("--grpc.keepalive-time=infinity", "--grpc.keepalive-timeout=1s",
+			    "--grpc.keepalive-min-time=0", "--grpc.max-connection-idle=5m",
+			    "--grpc.max-connection-age=1h", "--grpc.max-connection-age-grace=30s",
+			    "--grpc.stall-timeout=infinity"),
+		      NULL),
+		OPTIONS_OK);
+	assert_true(config->grpc_keepalive_time_ns == CONFIG_INFINITY_NS);
+	assert_int_equal(config->grpc_keepalive_timeout_ns, NS_PER_S);
+	assert_int_equal(config->grpc_keepalive_min_time_ns, 0);
+	assert_int_equal(config->grpc_max_connection_idle_ns, 300 * NS_PER_S);
+	assert_int_equal(config->grpc_max_connection_age_ns, 3600 * NS_PER_S);
+	assert_int_equal(config->grpc_max_connection_age_grace_ns, 30 * NS_PER_S);
+	assert_true(config->grpc_stall_timeout_ns == CONFIG_INFINITY_NS);
 	config_free(&f.config);
 }
 
@@ -184,6 +207,9 @@ static void each_mistake_is_one_line_that_names_it(void **state)
 		{ "--grpc.max-concurrent-streams=many",
 		  NULL,
 		  { "max-concurrent-streams", "many" } },
+		{ "--grpc.max-connection-age=0", NULL, { "--grpc.max-connection-age", "infinity" } },
+		{ "--grpc.keepalive-time=never", NULL, { "--grpc.keepalive-time", "never" } },
+		{ "--grpc.stall-timeout=8761h", NULL, { "--grpc.stall-timeout", "8760h" } },
 		{ "--grpc.handshake-timeout=0", NULL, { "--grpc.handshake-timeout", "0" } },
 		{ "--web.max-connections=0", NULL, { "--web.max-connections", "0" } },
 		{ "--log.level", NULL, { "--log.level" } },

@@ -152,6 +152,8 @@ static void every_child_exists_from_the_start(void **state)
 		"\nechod_connections_closed_total{listener=\"grpc\",reason=\"peer\"} 0\n",
 		"\nechod_http2_goaway_received_total{error_code=\"ENHANCE_YOUR_CALM\"} 0\n",
 		"\nechod_http2_rst_stream_sent_total{error_code=\"other\"} 0\n",
+		"\nechod_http2_bounds_reached_total{bound=\"resets\"} 0\n",
+		"\nechod_http2_bounds_reached_total{bound=\"deferred\"} 0\n",
 		"\nechod_http_refused_total{status=\"415\"} 0\n",
 		"\nechod_metrics_http_requests_total{code=\"503\"} 0\n",
 		"\nechod_metrics_http_requests_total{code=\"other\"} 0\n",
@@ -233,6 +235,9 @@ static void no_meter_is_left_unset(void **state)
 		assert_non_null(m->http2.rst_stream_sent[i]);
 		assert_non_null(m->http2.rst_stream_received[i]);
 		assert_non_null(m->http2.protocol_errors[i]);
+	}
+	for (size_t i = 0; i < HTTP2_BOUND_COUNT; i++) {
+		assert_non_null(m->http2.bounds_reached[i]);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(m->web.requests); i++) {
 		assert_non_null(m->web.requests[i]);
