@@ -14,10 +14,11 @@ SECONDS = 30
 
 def suite(context):
     yield cases(context, "grpcurl", GRPCURL, GRPCURL_VERSION, GRPCURL_CASES, "--grpc.interop")
-    yield cases(context, "grpc_health_probe", PROBE, PROBE_VERSION, PROBE_CASES, "--shutdown.delay=5s")
+    yield cases(context, "grpc_health_probe", PROBE, PROBE_VERSION, PROBE_CASES)
 
 
 def cases(context, name, package, version, table, *flags):
+    """Each case has a server of its own."""
     row = rows.Row(name, version, "server" if name == "grpcurl" else "probe", len(table))
     try:
         program = context.tools.go(package, version)
@@ -27,7 +28,7 @@ def cases(context, name, package, version, table, *flags):
     for title, body in table.items():
         log = context.logs / f"{name}-{title.replace(' ', '-')}.log"
         try:
-            with tools.echod(context, f"{name}-echod", *flags) as server:
+            with tools.echod(context, f"{name}-echod", *flags, *MORE_FLAGS.get(title, [])) as server:
                 body(Case(context, program, log, server))
             row.passed += 1
         except (AssertionError, OSError, ValueError) as error:
@@ -58,7 +59,7 @@ class Case:
             ours.append(f"--service={service}")
         if timeout:
             theirs += [f"-connect-timeout={timeout}", f"-rpc-timeout={timeout}"]
-            ours.append(f"--timeout={timeout}")
+            ours += [f"--connect-timeout={timeout}", f"--rpc-timeout={timeout}"]
         found = [
             tools.run(command, self.log.with_suffix(f".{which}.log"), SECONDS)
             for which, command in (("theirs", theirs), ("ours", [*ours, address]))
@@ -179,6 +180,7 @@ def draining(case):
     case.probe(2, address=address, timeout="2s")
 
 
+MORE_FLAGS = {"draining": ["--shutdown.delay=5s"]}
 PROBE_CASES = {
     "serving": serving,
     "serving by name": serving_by_name,
