@@ -109,13 +109,13 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 {
 	struct call *call = grpc_call_context(grpc_call);
 	const struct grpc_peer *peer = grpc_call_peer(grpc_call);
-	char why[ADDRESS_TEXT_MAX + 320];
 	struct report_call result = {
 		.target = call->client->plan->target.text,
 		.peer = peer ? peer->address : NULL,
 		.status = outcome->status,
 		.message = outcome->message,
-		.never_found = client_never_found(outcome, &call->dialer),
+		.never_found = client_never_found(outcome),
+		.attempts = grpc_call_attempts(grpc_call),
 		.replied = call->replied,
 		.mismatched = call->mismatched,
 		.reply = call->reply,
@@ -125,14 +125,7 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 		.trailing = outcome->trailers,
 	};
 
-	if (outcome->unprocessed && outcome->status == GRPC_DEADLINE_EXCEEDED) {
-		snprintf(why, sizeof(why),
-			 call->dialer.n_attached
-				 ? "%s took the connection, and spoke no HTTP/2 in time"
-				 : "no connection to %s in time",
-			 result.target);
-		result.message = str_from(why);
-	} else if (result.status == GRPC_OK && !call->replied) {
+	if (result.status == GRPC_OK && !call->replied) {
 		result.status = GRPC_INTERNAL;
 		result.message = STR("the server ended the call OK, without a reply");
 	}
@@ -155,7 +148,18 @@ static void on_connect_wanted(void *user, struct grpc_channel *channel)
 	dialer_dial(&call->dialer);
 }
 
-static const struct grpc_channel_events channel_events = { .connect_wanted = on_connect_wanted };
+static void on_goaway(void *user, struct grpc_channel *channel, uint32_t code, struct str debug)
+{
+	struct call *call = user;
+
+	(void)channel;
+	client_note_goaway(call->client, code, debug);
+}
+
+static const struct grpc_channel_events channel_events = {
+	.connect_wanted = on_connect_wanted,
+	.goaway = on_goaway,
+};
 static const struct dialer_events dialer_events = { 0 };
 
 /* A failure before anything could be started. */

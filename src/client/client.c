@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/report.h"
 #include "commands.h"
 #include "echo.pb-c.h"
 #include "grpc/channel.h"
@@ -19,8 +20,12 @@ struct grpc_channel *client_channel_new(struct client *client,
 					const struct grpc_channel_events *events, void *user)
 {
 	const struct grpc_channel_options options = {
-		.http2 = &http2_default_limits,
+		.http2 = &client->http2,
+		.meters = &client->instruments.channel,
 		.timers = loop_timers(client->loop),
+		.random = &client->random,
+		/* Of one client, in which somebody waits; the second of the protocol is for fleets. */
+		.backoff = { .initial_ns = 100 * NS_PER_MS, .max_ns = NS_PER_S },
 		.authority = client->plan->target.authority,
 		.user_agent = client->user_agent,
 	};
@@ -35,6 +40,8 @@ struct grpc_call *client_call_start(const struct client *client, struct grpc_cha
 	const struct grpc_call_options options = {
 		.timeout_ns = plan->timeout_ns,
 		.metadata = plan->metadata.first,
+		.gzip = plan->gzip,
+		.wait_for_ready = plan->wait_for_ready,
 	};
 	Echo__EchoRequest request = ECHO__ECHO_REQUEST__INIT;
 	struct grpc_call *call;
@@ -62,14 +69,26 @@ bool client_is_echo(const struct client *client, const void *message)
 		(struct str){ (const char *)buffer_bytes(sent).data, buffer_len(sent) });
 }
 
-bool client_never_found(const struct grpc_outcome *outcome, const struct dialer *dialer)
+bool client_never_found(const struct grpc_outcome *outcome)
 {
-	if (!outcome->unprocessed || outcome->origin != GRPC_FROM_TRANSPORT) {
-		return false;
+	return outcome->unprocessed && outcome->origin == GRPC_FROM_TRANSPORT;
+}
+
+void client_note_goaway(const struct client *client, uint32_t code, struct str debug)
+{
+	struct buffer text = BUFFER_INIT;
+
+	if (code == HTTP2_NO_ERROR) {
+		return;
 	}
-	/* A deadline can also come in the queue for a stream, of a server that is there. */
-	return outcome->status == GRPC_UNAVAILABLE ||
-	       (outcome->status == GRPC_DEADLINE_EXCEEDED && dialer->n_attached == 0);
+	if (buffer_printf(&text, "%s ends the connection: %s", client->plan->target.text,
+			  http2_error_name(code)) == 0 &&
+	    (debug.len == 0 ||
+	     (buffer_append_str(&text, STR(", ")) == 0 && report_visible(&text, debug) == 0))) {
+		fprintf(stderr, "echod client: %.*s\n", (int)buffer_len(&text),
+			(const char *)buffer_bytes(&text).data);
+	}
+	buffer_free(&text);
 }
 
 bool client_print(struct bytes text)
@@ -108,6 +127,10 @@ static int run(struct client *client)
 	char why[512];
 	int code;
 
+	random_seed(&client->random, random_entropy());
+	client->http2 = http2_default_limits;
+	client->http2.keepalive_time_ns = plan->keepalive_time_ns;
+	client->http2.keepalive_timeout_ns = plan->keepalive_timeout_ns;
 	client->loop = loop_new();
 	if (!client->loop || instruments_init(&client->instruments) < 0) {
 		client_complain("cannot start: out of memory or of file descriptors");
@@ -148,7 +171,8 @@ int client_main(int argc, char **argv, char **envp)
 
 	(void)envp;
 	signal(SIGPIPE, SIG_IGN);
-	snprintf(client.user_agent, sizeof(client.user_agent), "echod-client/%s", echod_version);
+	snprintf(client.user_agent, sizeof(client.user_agent),
+		 "grpc-c-echod/%s (linux; nghttp2/%s)", echod_version, http2_library_version());
 	switch (plan_init(&plan, argc, argv, why, sizeof(why))) {
 	case OPTIONS_HELP:
 		plan_help(stdout);

@@ -17,7 +17,9 @@ struct client {
 	struct instruments instruments;
 	struct exporter *exporter; /* NULL: not asked for */
 	uint64_t next_peer_id;
-	char user_agent[64];
+	struct random random; /* spreads the attempts to connect */
+	struct http2_limits http2;
+	char user_agent[96];
 };
 
 /* Each runs the loop until all is done, prints what came of it, and returns the exit code. */
@@ -37,7 +39,9 @@ struct grpc_call *client_call_start(const struct client *client, struct grpc_cha
 /* Is this unpacked message the echo of the plan's? */
 bool client_is_echo(const struct client *client, const void *message);
 /* In `closed`: nobody was there to be called. Such a call says nothing about a server. */
-bool client_never_found(const struct grpc_outcome *outcome, const struct dialer *dialer);
+bool client_never_found(const struct grpc_outcome *outcome);
+/* A line on standard error where a server complains as it says goodbye. */
+void client_note_goaway(const struct client *client, uint32_t code, struct str debug);
 
 /* All of it, to standard output; false, with a line on stderr, if it cannot be written. */
 bool client_print(struct bytes text);

@@ -18,7 +18,6 @@ struct link {
 };
 
 static void on_step(struct loop_task *task);
-static void on_pace(struct timer *timer);
 
 int dial_resolve(struct dial_target *target, const struct address_spec *spec, const char *text,
 		 int64_t timeout_ns, char *why, size_t size)
@@ -53,8 +52,6 @@ void dialer_init(struct dialer *dialer, struct loop *loop, const struct dial_tar
 	};
 	list_init(&dialer->links);
 	loop_task_init(&dialer->step, on_step);
-	timer_init(&dialer->pace, on_pace);
-	dialer->earliest_ns = timers_now(loop_timers(loop));
 }
 
 /* `address` did not connect: note why, go on with the next. */
@@ -190,36 +187,21 @@ static void on_step(struct loop_task *task)
 	}
 }
 
-static void on_pace(struct timer *timer)
-{
-	on_step(&container_of(timer, struct dialer, pace)->step);
-}
-
 void dialer_dial(struct dialer *dialer)
 {
-	struct timers *timers = loop_timers(dialer->loop);
-	int64_t now_ns = timers_now(timers);
-
 	if (dialer->dialing || dialer->closing) {
 		return;
 	}
 	dialer->dialing = true;
 	dialer->next = 0;
 	buffer_clear(&dialer->reasons);
-	if (dialer->earliest_ns <= now_ns) {
-		dialer->earliest_ns = now_ns + DIAL_PACE_NS;
-		loop_schedule(dialer->loop, &dialer->step);
-	} else {
-		timer_start_at(timers, &dialer->pace, dialer->earliest_ns);
-		dialer->earliest_ns += DIAL_PACE_NS;
-	}
+	loop_schedule(dialer->loop, &dialer->step);
 }
 
 void dialer_close(struct dialer *dialer, bool abort)
 {
 	dialer->closing = true;
 	loop_unschedule(&dialer->step);
-	timer_stop(loop_timers(dialer->loop), &dialer->pace);
 	list_for_each (&dialer->links, node) {
 		struct link *link = container_of(node, struct link, node);
 
@@ -235,6 +217,5 @@ void dialer_deinit(struct dialer *dialer)
 {
 	assert(list_empty(&dialer->links));
 	loop_unschedule(&dialer->step);
-	timer_stop(loop_timers(dialer->loop), &dialer->pace);
 	buffer_free(&dialer->reasons);
 }

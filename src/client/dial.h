@@ -8,9 +8,8 @@
  * What can fail: an address refuses, or does not answer within its share of the
  * time (the next one is tried); all of them do (events.failed, then the waiting
  * calls end). A connection that was made and is lost is the channel's to
- * notice, and it asks again; dials begin at least DIAL_PACE_NS apart, so that a
- * server that takes connections only to end them is not hammered. One that
- * drains (GOAWAY) lives on here beside its successor.
+ * notice, and it asks again when its backoff lets it. One that drains (GOAWAY)
+ * lives on here beside its successor.
  */
 #pragma once
 
@@ -26,7 +25,6 @@
 #include "net/loop.h"
 
 #define DIAL_MAX_ADDRESSES 16
-#define DIAL_PACE_NS       (100 * NS_PER_MS)
 
 /* Where to; resolved once, shared by all dialers of a run. */
 struct dial_target {
@@ -63,10 +61,8 @@ struct dialer {
 	size_t n_attached;      /* of them, given to the channel: in use, or draining */
 	size_t next;            /* index of the address to try */
 	struct loop_task step;
-	struct timer pace;
-	int64_t earliest_ns; /* when the next dial may begin */
-	int err;             /* of the last attempt */
-	bool dialing;        /* between dialer_dial() and its outcome */
+	int err;      /* of the last attempt */
+	bool dialing; /* between dialer_dial() and its outcome */
 	bool closing;
 	struct buffer reasons; /* what each address said, in this round */
 };

@@ -34,6 +34,33 @@ struct visitor {
 	struct connection *connection;
 };
 
+/* One that has no labels. NULL: no memory. */
+static struct counter *plain_counter(struct registry *registry, const char *name, const char *help)
+{
+	struct family *family = registry_family(registry, METRIC_COUNTER, name, help, NULL);
+
+	return family ? family_counter(family, NULL) : NULL;
+}
+
+/* What the channels of a run count. 0 or -ENOMEM. */
+static int channel_meters_init(struct instruments *instruments)
+{
+	struct registry *registry = instruments->registry;
+	struct grpc_channel_meters *meters = &instruments->channel;
+
+	meters->attempts = plain_counter(registry, "echod_client_attempts_total",
+					 "Streams that calls were given: more than calls where "
+					 "some were sent anew.");
+	meters->transparent_retries =
+		plain_counter(registry, "echod_client_transparent_retries_total",
+			      "Of them, those of calls that no server had seen before.");
+	meters->connects_failed =
+		plain_counter(registry, "echod_client_connects_failed_total",
+			      "Attempts to connect that found no server, or none that answers.");
+	return meters->attempts && meters->transparent_retries && meters->connects_failed ? 0
+											  : -ENOMEM;
+}
+
 int instruments_init(struct instruments *instruments)
 {
 	static const char *const call_labels[] = { "method", "status", NULL };
@@ -68,7 +95,7 @@ int instruments_init(struct instruments *instruments)
 		return -ENOMEM;
 	}
 	gauge_set(one, 1);
-	return 0;
+	return channel_meters_init(instruments);
 }
 
 void instruments_deinit(struct instruments *instruments)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "grpc/channel.h"
 #include "metrics/registry.h"
 #include "net/address.h"
 #include "net/loop.h"
@@ -18,6 +19,7 @@ struct instruments {
 	struct registry *registry;
 	struct counter *calls_ok, *calls_failed;
 	struct histogram *latency;
+	struct grpc_channel_meters channel;
 };
 
 /* 0 or -ENOMEM; instruments_deinit() is due after either. */

@@ -7,12 +7,12 @@
  * one, until the count is reached or the time is up -> the last call ends ->
  * finish: connections close, the loop empties, the summary is printed.
  *
- * What can fail: a server goes away. Its lane dials again for the calls that
- * follow. Where that fails, or gives a connection on which no call is answered,
- * the lane rests (RETRY_FIRST_NS, growing by 1.6 up to RETRY_MAX_NS) and its
- * slots wait: so each call that found no server is one attempt to reach it, and
- * an absent server is not hammered. A run without --duration ends when it has
- * found no server for as long as --timeout.
+ * What can fail: a server goes away. The channel dials again for the calls that
+ * follow. While it backs off, since it found no server or one that answers no
+ * call, the slots wait: so each call that found no server was there for one
+ * attempt to reach it, and an absent server is not hammered. With
+ * --wait-for-ready it is the calls that wait, and their deadlines run. A run
+ * without --duration ends when it has found no server for as long as --timeout.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -29,8 +29,8 @@
 #include "commands.h"
 #include "grpc/channel.h"
 
-#define RETRY_FIRST_NS (100 * NS_PER_MS)
-#define RETRY_MAX_NS   (1 * NS_PER_S)
+/* Without memory for a call, the lane tries again so much later. */
+#define REST_NS (100 * NS_PER_MS)
 
 /* Descriptors for everything but the calls' connections: the loop, standard streams, scrapes. */
 #define SPARE_FILES 64
@@ -40,10 +40,7 @@ struct lane {
 	struct dialer dialer;
 	struct grpc_channel *channel;
 	struct list waiting; /* slots, while it rests */
-	struct timer retry;  /* active: the lane rests */
-	int64_t rest_ns;     /* how long next time */
-	bool dial_wanted;    /* the channel asked while it rested */
-	bool answered;       /* a server has answered on the current connection */
+	struct timer rest;   /* active: there was no memory */
 };
 
 struct slot {
@@ -97,29 +94,28 @@ static void end_early(struct load *load, const char *why)
 	stop(load);
 }
 
-/* The lane leaves the server alone for a while. */
-static void lane_rest(struct lane *lane)
+/* A call that began now would fail at once, or could not begin. */
+static bool lane_rests(const struct lane *lane)
 {
-	if (!lane->load->finished && !timer_active(&lane->retry)) {
-		timer_start(lane->load->timers, &lane->retry, lane->rest_ns);
-		lane->rest_ns = MIN(lane->rest_ns * 8 / 5, RETRY_MAX_NS);
-	}
+	return timer_active(&lane->rest) ||
+	       (grpc_channel_state(lane->channel) == GRPC_CHANNEL_TRANSIENT_FAILURE &&
+		!lane->load->plan->wait_for_ready);
 }
 
-static void on_retry(struct timer *timer)
+static void lane_wake(struct lane *lane)
 {
-	struct lane *lane = container_of(timer, struct lane, retry);
 	struct list ready = LIST_INIT(ready);
 	struct list *node;
 
-	if (lane->dial_wanted) {
-		lane->dial_wanted = false;
-		dialer_dial(&lane->dialer);
-	}
 	list_splice(&ready, &lane->waiting);
 	while ((node = list_pop(&ready))) {
 		slot_next(container_of(node, struct slot, node));
 	}
+}
+
+static void on_rested(struct timer *timer)
+{
+	lane_wake(container_of(timer, struct lane, rest));
 }
 
 static void on_connect_wanted(void *user, struct grpc_channel *channel)
@@ -127,32 +123,30 @@ static void on_connect_wanted(void *user, struct grpc_channel *channel)
 	struct lane *lane = user;
 
 	(void)channel;
-	if (timer_active(&lane->retry)) {
-		lane->dial_wanted = true;
-	} else {
-		dialer_dial(&lane->dialer);
+	dialer_dial(&lane->dialer);
+}
+
+static void on_state_changed(void *user, struct grpc_channel *channel,
+			     enum grpc_channel_state state)
+{
+	(void)channel;
+	if (state != GRPC_CHANNEL_TRANSIENT_FAILURE) {
+		lane_wake(user);
 	}
 }
 
-static void on_disconnected(void *user, struct grpc_channel *channel, bool connected, int err)
+static void on_goaway(void *user, struct grpc_channel *channel, uint32_t code, struct str debug)
 {
 	struct lane *lane = user;
 
 	(void)channel;
-	(void)connected;
-	(void)err;
-	if (lane->dialer.n_attached > 1) {
-		return; /* it had drained, beside its successor */
-	}
-	if (!lane->answered) {
-		lane_rest(lane);
-	}
-	lane->answered = false;
+	client_note_goaway(lane->load->client, code, debug);
 }
 
 static const struct grpc_channel_events channel_events = {
 	.connect_wanted = on_connect_wanted,
-	.disconnected = on_disconnected,
+	.state_changed = on_state_changed,
+	.goaway = on_goaway,
 };
 
 static void on_connected(void *user)
@@ -160,7 +154,6 @@ static void on_connected(void *user)
 	struct lane *lane = user;
 
 	lane->load->connects++;
-	lane->answered = false;
 }
 
 static void on_connect_failed(void *user, struct str why)
@@ -171,7 +164,6 @@ static void on_connect_failed(void *user, struct str why)
 
 	(void)why;
 	load->connects_failed++;
-	lane_rest(lane);
 	if (load->lost_ns == 0) {
 		load->lost_ns = now_ns;
 	}
@@ -199,14 +191,10 @@ static void on_message(struct grpc_call *call, const void *message)
 
 static void record(struct slot *slot, const struct grpc_outcome *outcome, int64_t latency_ns)
 {
-	struct lane *lane = slot->lane;
-	struct load *load = lane->load;
+	struct load *load = slot->lane->load;
 	bool ok = outcome->status == GRPC_OK && slot->echoed;
 
-	/* A lane that rests hears from the connection before, which drains. */
-	if (outcome->origin == GRPC_FROM_PEER && !timer_active(&lane->retry)) {
-		lane->answered = true;
-		lane->rest_ns = RETRY_FIRST_NS;
+	if (outcome->origin == GRPC_FROM_PEER) {
 		load->lost_ns = 0;
 	}
 	instruments_call_ended(&load->client->instruments, ok, latency_ns);
@@ -215,7 +203,7 @@ static void record(struct slot *slot, const struct grpc_outcome *outcome, int64_
 	} else if (load->signal && outcome->status == GRPC_CANCELLED &&
 		   outcome->origin != GRPC_FROM_PEER) {
 		recorder_unfinished(&load->results);
-	} else if (client_never_found(outcome, &lane->dialer)) {
+	} else if (client_never_found(outcome)) {
 		recorder_never_found(&load->results, outcome->message);
 	} else {
 		recorder_answered(&load->results, outcome->status, latency_ns, outcome->message);
@@ -253,7 +241,7 @@ static void slot_next(struct slot *slot)
 		}
 		return;
 	}
-	if (timer_active(&lane->retry)) {
+	if (lane_rests(lane)) {
 		list_append(&lane->waiting, &slot->node);
 		return;
 	}
@@ -263,7 +251,7 @@ static void slot_next(struct slot *slot)
 	if (!slot->call) {
 		recorder_answered(&load->results, GRPC_RESOURCE_EXHAUSTED, 0,
 				  STR("out of memory here"));
-		lane_rest(lane);
+		timer_start(load->timers, &lane->rest, REST_NS);
 		list_append(&lane->waiting, &slot->node);
 		return;
 	}
@@ -304,7 +292,7 @@ static void on_finish(struct loop_task *task)
 	for (uint64_t i = 0; i < load->plan->connections; i++) {
 		struct lane *lane = &load->lanes[i];
 
-		timer_stop(load->timers, &lane->retry);
+		timer_stop(load->timers, &lane->rest);
 		grpc_channel_drain(lane->channel);
 		dialer_close(&lane->dialer, false);
 	}
@@ -322,9 +310,8 @@ static bool lane_init(struct lane *lane, struct load *load)
 	struct client *client = load->client;
 
 	lane->load = load;
-	lane->rest_ns = RETRY_FIRST_NS;
 	list_init(&lane->waiting);
-	timer_init(&lane->retry, on_retry);
+	timer_init(&lane->rest, on_rested);
 	dialer_init(&lane->dialer, client->loop, &client->target, &client->next_peer_id,
 		    &dialer_events, lane);
 	lane->channel = client_channel_new(client, &channel_events, lane);
@@ -409,6 +396,8 @@ static bool print_summary(const struct load *load)
 		.results = &load->results,
 		.connects = load->connects,
 		.connects_failed = load->connects_failed,
+		.attempts = counter_read(load->client->instruments.channel.attempts),
+		.retries = counter_read(load->client->instruments.channel.transparent_retries),
 		.ended_by = load->ended_by,
 	};
 	struct buffer text = BUFFER_INIT;

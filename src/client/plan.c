@@ -19,7 +19,8 @@ struct flags {
 	const char *message, *message_file;
 	int64_t timeout_ns;
 	struct option_strings metadata;
-	bool plaintext;
+	bool plaintext, gzip, wait_for_ready;
+	int64_t keepalive_time_ns, keepalive_timeout_ns;
 	uint64_t count, concurrency, connections;
 	int64_t duration_ns;
 	int output, progress;
@@ -63,6 +64,32 @@ static const struct option table[] = {
 	  .group = "The call",
 	  .help = "Speak HTTP/2 in the clear: the only way there is, so the flag changes "
 		  "nothing." },
+	{ .name = "gzip",
+	  .type = OPTION_BOOL,
+	  .offset = FLAG(gzip),
+	  .group = "The call",
+	  .help = "Compress messages with gzip; compressed replies are taken in any case." },
+	{ .name = "wait-for-ready",
+	  .type = OPTION_BOOL,
+	  .offset = FLAG(wait_for_ready),
+	  .group = "The call",
+	  .help = "Wait for a server that is not there yet, as long as --timeout lets it." },
+	{ .name = "keepalive-time",
+	  .type = OPTION_DURATION,
+	  .offset = FLAG(keepalive_time_ns),
+	  .placeholder = "DURATION",
+	  .min = 10000000000,
+	  .group = "The call",
+	  .help = "Ask a server that has been silent for so long, while a call runs, for a sign "
+		  "of life (by default never). Servers may call less than 5m too often." },
+	{ .name = "keepalive-timeout",
+	  .type = OPTION_DURATION,
+	  .offset = FLAG(keepalive_timeout_ns),
+	  .placeholder = "DURATION",
+	  .value = "20s",
+	  .min = 1000000,
+	  .group = "The call",
+	  .help = "How long to wait for it; then the connection is lost." },
 	{ .name = "count",
 	  .type = OPTION_UINT,
 	  .offset = FLAG(count),
@@ -264,6 +291,10 @@ enum options_result plan_init(struct plan *plan, int argc, char **argv, char *wh
 		goto out;
 	}
 	plan->timeout_ns = flags.timeout_ns;
+	plan->gzip = flags.gzip;
+	plan->wait_for_ready = flags.wait_for_ready;
+	plan->keepalive_time_ns = flags.keepalive_time_ns;
+	plan->keepalive_timeout_ns = flags.keepalive_timeout_ns;
 	plan->json = flags.output == OUTPUT_JSON;
 	plan->progress = flags.progress == PROGRESS_AUTO;
 	if (target_parse(operands.n ? operands.items[0] : TARGET_DEFAULT, &plan->target, why,

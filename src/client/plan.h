@@ -36,6 +36,11 @@ struct plan {
 	struct metadata metadata; /* "-bin" values raw */
 	struct arena metadata_arena;
 
+	bool wait_for_ready; /* calls wait for a server, as long as their deadline lets them */
+	bool gzip;
+	int64_t keepalive_time_ns; /* 0: none */
+	int64_t keepalive_timeout_ns;
+
 	bool json;
 
 	bool load;            /* false: one call */

@@ -107,6 +107,7 @@ int report_call_json(struct buffer *out, const struct report_call *call)
 	}
 	CHAIN(err, buffer_append_str(out, STR(",\"latency_seconds\":")));
 	CHAIN(err, json_seconds(out, call->latency_ns));
+	APPEND(err, out, ",\"attempts\":%u", call->attempts);
 	CHAIN(err, buffer_append_str(out, STR(",\"initial_metadata\":")));
 	CHAIN(err, json_metadata(out, call->initial));
 	CHAIN(err, buffer_append_str(out, STR(",\"trailing_metadata\":")));
@@ -218,6 +219,9 @@ int report_run_text(struct buffer *out, const struct report_run *run)
 	if (run->connects_failed) {
 		CHAIN(err, text_row(out, "attempts to connect failed", run->connects_failed, NULL));
 	}
+	if (run->retries) {
+		CHAIN(err, text_row(out, "sent anew", run->retries, NULL));
+	}
 	CHAIN(err, text_latencies(out, "OK", results->ok));
 	CHAIN(err, text_latencies(out, "failed", results->failed));
 	CHAIN(err, text_verdict(out, run));
@@ -295,8 +299,10 @@ int report_run_json(struct buffer *out, const struct report_run *run)
 	CHAIN(err, json_example(out, results->examples[RECORDER_NEVER_FOUND]));
 	APPEND(err, out,
 	       "},\"unfinished\":%" PRIu64 ",\"connections_made\":%" PRIu64
-	       ",\"connects_failed\":%" PRIu64 ",\"ended_by\":",
-	       results->unfinished, run->connects, run->connects_failed);
+	       ",\"connects_failed\":%" PRIu64 ",\"attempts\":%" PRIu64
+	       ",\"transparent_retries\":%" PRIu64 ",\"ended_by\":",
+	       results->unfinished, run->connects, run->connects_failed, run->attempts,
+	       run->retries);
 	CHAIN(err, run->ended_by ? json_string(out, str_from(run->ended_by))
 				 : buffer_append_str(out, STR("null")));
 	CHAIN(err, json_latencies(out, "latency_seconds", results->ok));

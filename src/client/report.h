@@ -24,6 +24,7 @@ struct report_call {
 	bool replied, mismatched;
 	struct str reply;
 	int64_t latency_ns;
+	unsigned attempts;                         /* how often it was sent */
 	const struct metadata *initial, *trailing; /* may be NULL */
 };
 
@@ -43,8 +44,9 @@ struct report_run {
 	uint64_t concurrency, connections;
 	int64_t elapsed_ns; /* first call's start to the last one's end */
 	const struct recorder *results;
-	uint64_t connects;        /* connections made */
-	uint64_t connects_failed; /* attempts at which no address answered */
+	uint64_t connects;          /* connections made */
+	uint64_t connects_failed;   /* attempts at which no address answered */
+	uint64_t attempts, retries; /* streams that calls were given; of them beyond the first */
 	/* "SIGINT", or why the run was given up; NULL: its count or duration was reached. */
 	const char *ended_by;
 };

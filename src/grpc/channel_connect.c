@@ -175,6 +175,11 @@ static void session_ready(void *user)
 	}
 }
 
+static int64_t twice(int64_t ns)
+{
+	return ns > INT64_MAX / 2 ? INT64_MAX : ns * 2;
+}
+
 static void session_goaway(void *user, uint32_t last_id, uint32_t code, struct str debug)
 {
 	struct grpc_link *link = user;
@@ -182,6 +187,10 @@ static void session_goaway(void *user, uint32_t last_id, uint32_t code, struct s
 	char why[160];
 
 	(void)last_id;
+	if (code == HTTP2_ENHANCE_YOUR_CALM && str_equal(debug, STR("too_many_pings"))) {
+		/* gRFC A8: of this channel's connections from here on */
+		channel->http2.keepalive_time_ns = twice(channel->http2.keepalive_time_ns);
+	}
 	if (channel->events->goaway) {
 		channel->events->goaway(channel->user, channel, code, debug);
 	}
@@ -239,6 +248,7 @@ struct engine *grpc_channel_attach(struct grpc_channel *channel, const struct gr
 		.limits = &channel->http2,
 		.meters = channel->meters->http2,
 		.timers = channel->options.timers,
+		.random = channel->options.random,
 		.pool = &channel->pool,
 	};
 

@@ -63,6 +63,10 @@ static void test_by_default_one_call(void **state)
 	assert_string_equal(plan.target.authority, "127.0.0.1:9876");
 	expect_message(STR("Hello, world!"));
 	assert_int_equal(plan.metadata.n, 0);
+	assert_false(plan.gzip);
+	assert_false(plan.wait_for_ready);
+	assert_int_equal(plan.keepalive_time_ns, 0);
+	assert_int_equal(plan.keepalive_timeout_ns, 20 * NS_PER_S);
 	plan_deinit(&plan);
 }
 
@@ -78,6 +82,12 @@ static void test_what_a_call_carries(void **state)
 	assert_true(plan.json);
 	assert_false(plan.progress);
 	assert_false(plan.load);
+	plan_deinit(&plan);
+	accept_plan("--gzip --wait-for-ready --keepalive-time=1m --keepalive-timeout=5s");
+	assert_true(plan.gzip);
+	assert_true(plan.wait_for_ready);
+	assert_int_equal(plan.keepalive_time_ns, 60 * NS_PER_S);
+	assert_int_equal(plan.keepalive_timeout_ns, 5 * NS_PER_S);
 	plan_deinit(&plan);
 	accept_plan("--message=");
 	expect_message(STR(""));
@@ -167,6 +177,7 @@ static void test_bad_values_are_named(void **state)
 	refuse("--duration=5", "--duration");
 	refuse("--timeout=0", "--timeout");
 	refuse("--timeout=soon", "--timeout");
+	refuse("--keepalive-time=9s", "--keepalive-time");
 	refuse("--output=yaml", "--output");
 	refuse("--progress=on", "--progress");
 	refuse("--metadata=x", "--metadata=x is not of the form");

@@ -71,6 +71,7 @@ static void test_a_call_in_json(void **state)
 		.replied = true,
 		.reply = STR("a\0b"),
 		.latency_ns = 412345,
+		.attempts = 2,
 		.initial = &initial,
 	};
 
@@ -80,7 +81,7 @@ static void test_a_call_in_json(void **state)
 	assert_int_equal(report_call_json(&out, &call), 0);
 	expect(&out, "{\"target\":\"localhost:9876\",\"peer\":\"[::1]:9876\",\"status\":\"OK\","
 		     "\"code\":0,\"message\":\"\",\"never_found\":false,\"reply\":\"a\\u0000b\","
-		     "\"echoed\":true,\"latency_seconds\":0.000412345,"
+		     "\"echoed\":true,\"latency_seconds\":0.000412345,\"attempts\":2,"
 		     "\"initial_metadata\":{\"echod-instance\":[\"00ff\"]},"
 		     "\"trailing_metadata\":{}}\n");
 	arena_reset(&arena);
@@ -100,7 +101,7 @@ static void test_a_failed_call_in_json_has_no_reply(void **state)
 	assert_int_equal(report_call_json(&out, &call), 0);
 	expect(&out, "{\"target\":\"localhost:9876\",\"peer\":null,\"status\":\"UNAVAILABLE\","
 		     "\"code\":14,\"message\":\"no\\n\",\"never_found\":true,"
-		     "\"latency_seconds\":0.000000000,\"initial_metadata\":{},"
+		     "\"latency_seconds\":0.000000000,\"attempts\":0,\"initial_metadata\":{},"
 		     "\"trailing_metadata\":{}}\n");
 }
 
@@ -156,6 +157,7 @@ static void test_a_run_whose_server_went_away(void **state)
 	struct buffer out = BUFFER_INIT;
 
 	run.connects_failed = 3;
+	run.retries = 2;
 	recorder_answered(results, GRPC_OK, 1 * NS_PER_S, STR(""));
 	for (int i = 0; i < 50; i++) {
 		recorder_never_found(results, STR("127.0.0.1:9876: connection refused"));
@@ -167,6 +169,7 @@ static void test_a_run_whose_server_went_away(void **state)
 	       "  never found a server                 50  127.0.0.1:9876: connection refused\n"
 	       "  connections made                      1\n"
 	       "  attempts to connect failed            3\n"
+	       "  sent anew                             2\n"
 	       "latency, OK: p50 1.000s  p90 1.000s  p99 1.000s  p99.9 1.000s  max 1.000s\n"
 	       "every call that reached the server was answered OK (1); 50 calls found no server "
 	       "to connect to\n");
@@ -228,6 +231,8 @@ static void test_a_run_in_json(void **state)
 	struct buffer out = BUFFER_INIT;
 
 	run.ended_by = "SIGTERM";
+	run.attempts = 4;
+	run.retries = 1;
 	recorder_answered(results, GRPC_OK, 2 * NS_PER_MS, STR(""));
 	recorder_answered(results, GRPC_UNAVAILABLE, 3 * NS_PER_MS, STR("\"lost\""));
 	recorder_never_found(results, STR("refused"));
@@ -239,6 +244,7 @@ static void test_a_run_in_json(void **state)
 	       "\"UNAVAILABLE\":{\"code\":14,\"calls\":1,\"example\":\"\\\"lost\\\"\"}},"
 	       "\"mismatched\":0,\"never_found\":{\"calls\":1,\"example\":\"refused\"},"
 	       "\"unfinished\":0,\"connections_made\":1,\"connects_failed\":0,"
+	       "\"attempts\":4,\"transparent_retries\":1,"
 	       "\"ended_by\":\"SIGTERM\","
 	       "\"latency_seconds\":{\"count\":1,\"min\":0.002000000,\"mean\":0.002000000,"
 	       "\"p50\":0.002000000,\"p90\":0.002000000,\"p99\":0.002000000,\"p99.9\":0.002000000,"

@@ -356,7 +356,8 @@ static void test_the_server_dies(void **state)
 	waitpid(killer, NULL, 0);
 	assert_contains(printed,
 			"  UNAVAILABLE (14)                      4  the connection was lost");
-	assert_contains(printed, "connection refused");
+	/* refused, or reset where the listener outlived the connections for a moment */
+	assert_contains(printed, "never found a server");
 	assert_contains(printed,
 			"of 4 calls that reached the server 0 were answered OK, 4 were not; ");
 }
