@@ -10,22 +10,25 @@
 
 #include "fuzz.h"
 
-#define FREE_EACH 1 /* memory goes back after each message, as calls do it */
+#define FREE_EACH   1 /* memory goes back after each message, as calls do it */
+#define COMPRESSION 2 /* messages may be compressed */
 
 /* The next message, or what is wrong. */
-static enum deframer_result expect(struct bytes *rest, size_t max, struct bytes *ret)
+static enum deframer_result expect(struct bytes *rest, size_t max, uint8_t choices,
+				   struct bytes *ret)
 {
+	bool compressed = rest->len > 0 && rest->data[0] == 1 && choices & COMPRESSION;
 	size_t length;
 
 	if (rest->len < GRPC_PREFIX_BYTES) {
 		return DEFRAMER_MORE;
 	}
-	if (rest->data[0] != 0) {
+	if (rest->data[0] != compressed) {
 		return DEFRAMER_FLAG;
 	}
 	length = (size_t)rest->data[1] << 24 | (size_t)rest->data[2] << 16 |
 		 (size_t)rest->data[3] << 8 | rest->data[4];
-	if (length > max) {
+	if (length > (compressed ? max + max / 1024 + 64 : max)) {
 		return DEFRAMER_LENGTH;
 	}
 	if (length > rest->len - GRPC_PREFIX_BYTES) {
@@ -34,7 +37,7 @@ static enum deframer_result expect(struct bytes *rest, size_t max, struct bytes 
 	*ret = (struct bytes){ rest->data + GRPC_PREFIX_BYTES, length };
 	rest->data += GRPC_PREFIX_BYTES + length;
 	rest->len -= GRPC_PREFIX_BYTES + length;
-	return DEFRAMER_MESSAGE;
+	return compressed ? DEFRAMER_COMPRESSED : DEFRAMER_MESSAGE;
 }
 
 /* One piece, in memory of its own. False: a fault ended it. */
@@ -50,8 +53,12 @@ static bool feed(struct deframer *deframer, struct bytes piece, size_t max, uint
 		memcpy(copy, piece.data, piece.len);
 	}
 	*fed += piece.len;
-	while ((result = deframer_next(deframer, &left, max, &message)) == DEFRAMER_MESSAGE) {
-		MUST(expect(rest, max, &expected) == DEFRAMER_MESSAGE);
+	for (;;) {
+		result = deframer_next(deframer, &left, max, &message);
+		if (result != DEFRAMER_MESSAGE && result != DEFRAMER_COMPRESSED) {
+			break;
+		}
+		MUST(expect(rest, max, choices, &expected) == result);
 		MUST(message.len == expected.len);
 		MUST(message.len == 0 || memcmp(message.data, expected.data, message.len) == 0);
 		if (choices & FREE_EACH) {
@@ -60,15 +67,14 @@ static bool feed(struct deframer *deframer, struct bytes piece, size_t max, uint
 	}
 	/* what waits is bounded by what came, not by what was promised */
 	MUST(deframer->gathered.capacity <= 2 * *fed + 64);
-	MUST(buffer_len(&deframer->gathered) <= max);
+	MUST(buffer_len(&deframer->gathered) <= DEFRAMER_COMPRESSED_MAX(max));
 	MUST(result != DEFRAMER_MORE || left.len == 0);
 	free(copy);
 	if (result == DEFRAMER_MORE) {
 		return true;
 	}
-	/* a fault is seen as soon as the prefix is whole, and not before */
-	MUST(expect(rest, max, &expected) == result ||
-	     (result == DEFRAMER_FLAG && rest->len > 0 && rest->data[0] != 0));
+	/* a fault is seen as soon as the prefix is whole */
+	MUST(expect(rest, max, choices, &expected) == result);
 	return false;
 }
 
@@ -79,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t choices = input_byte(&input);
 	struct bytes cuts = input_take(&input, input_byte(&input));
 	struct bytes rest = { input.at, input_left(&input) }, unused;
-	struct deframer deframer = { 0 };
+	struct deframer deframer = { .compression = choices & COMPRESSION };
 	bool good = true;
 
 	for (size_t i = 0; good && input_left(&input) > 0; i++) {
@@ -88,10 +94,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		good = feed(&deframer, input_take(&input, n), max, choices, &rest, &fed);
 	}
 	if (good) {
-		MUST(expect(&rest, max, &unused) == DEFRAMER_MORE);
+		MUST(expect(&rest, max, choices, &unused) == DEFRAMER_MORE);
 		MUST(deframer_idle(&deframer) == (rest.len == 0));
 	}
 	deframer_free(&deframer);
-	MUST(deframer.gathered.memory == NULL && deframer_idle(&deframer));
+	MUST(!deframer.gathered.memory && deframer_idle(&deframer) && !deframer.compression);
 	return 0;
 }

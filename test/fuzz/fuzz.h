@@ -17,6 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* libFuzzer's own mutation, and a target's; see frames_mutator.c. */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *first, size_t first_size, const uint8_t *second,
+				 size_t second_size, uint8_t *out, size_t max_size, unsigned seed);
 
 /* As assert(), but in every build. */
 #define MUST(condition)                                                                            \
