@@ -23,13 +23,18 @@ GO, GO_VERSION = "google.golang.org/grpc/interop", "v1.83.1"
 JAVA, JAVA_VERSION = "io.grpc:grpc-interop-testing", "1.79.0"
 JAVA_CLASSES = "io.grpc.testing.integration"
 
-# What a peer does not have is no case: its clients cannot say it, or its servers cannot check it.
-WITHOUT_COMPRESSION = STANDARD + SOAK
-# grpc-java's server does not refuse an uncompressed message that was announced as compressed,
-# grpcio's is not told how a message came: the probe of client_compressed_* has nobody to ask.
-SERVER_SIDE_COMPRESSION = STANDARD + ("server_compressed_unary", "server_compressed_streaming") + SOAK
-# grpcio chooses the compression of a call, not of a message, and is not told how a response came.
-UNARY_COMPRESSION = STANDARD + ("client_compressed_unary",) + SOAK
+# What a peer does not have is no case: its client cannot say it, or its server cannot do or check it.
+PEERS = {
+    "grpc-go's client": STANDARD + SOAK,
+    "grpc-go's server": STANDARD + SOAK,
+    "grpc-java's client": ALL,
+    # It compresses no stream, and does not refuse what came uncompressed and was announced otherwise.
+    "grpc-java's server": STANDARD + ("server_compressed_unary",) + SOAK,
+    # It chooses the compression of a call, not of a message, and is not told how a response came.
+    "grpcio's client": STANDARD + ("client_compressed_unary",) + SOAK,
+    # It is not told how a request came.
+    "grpcio's server": STANDARD + ("server_compressed_unary", "server_compressed_streaming") + SOAK,
+}
 
 
 def our_server(context):
@@ -47,8 +52,8 @@ def suite_go(context):
         program = make(f"{GO}/server")
         return lambda port: [program, f"--port={port}"]
 
-    yield peer_client(context, "grpc-go", GO_VERSION, WITHOUT_COMPRESSION, client)
-    yield peer_server(context, "grpc-go", GO_VERSION, WITHOUT_COMPRESSION, server)
+    yield peer_client(context, "grpc-go", GO_VERSION, PEERS["grpc-go's client"], client)
+    yield peer_server(context, "grpc-go", GO_VERSION, PEERS["grpc-go's server"], server)
 
 
 def suite_java(context):
@@ -64,9 +69,9 @@ def suite_java(context):
         words = [*program("TestServiceServer"), "--use_tls=false"]
         return lambda port: [*words, f"--port={port}"]
 
-    yield peer_client(context, "grpc-java, Netty", JAVA_VERSION, ALL, lambda: client("false"))
-    yield peer_client(context, "grpc-java, OkHttp", JAVA_VERSION, ALL, lambda: client("true"))
-    yield peer_server(context, "grpc-java, Netty", JAVA_VERSION, SERVER_SIDE_COMPRESSION, server)
+    yield peer_client(context, "grpc-java, Netty", JAVA_VERSION, PEERS["grpc-java's client"], lambda: client("false"))
+    yield peer_client(context, "grpc-java, OkHttp", JAVA_VERSION, PEERS["grpc-java's client"], lambda: client("true"))
+    yield peer_server(context, "grpc-java, Netty", JAVA_VERSION, PEERS["grpc-java's server"], server)
 
 
 def suite_python(context):
@@ -86,8 +91,8 @@ def suite_python(context):
         words = driver("interop_server.py")
         return lambda port: [*words, f"--port={port}"]
 
-    yield peer_client(context, "grpcio (C-core)", version, UNARY_COMPRESSION, client)
-    yield peer_server(context, "grpcio (C-core)", version, SERVER_SIDE_COMPRESSION, server)
+    yield peer_client(context, "grpcio (C-core)", version, PEERS["grpcio's client"], client)
+    yield peer_server(context, "grpcio (C-core)", version, PEERS["grpcio's server"], server)
 
 
 def suite_self(context):
