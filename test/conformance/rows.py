@@ -77,8 +77,10 @@ def matrix(rows):
 
 
 def case_table(columns):
-    """The interop cases: one line for each, one column for each pairing; {column: {case: result}}."""
-    cases = list(dict.fromkeys(case for results in columns.values() for case in results))
+    """The interop cases: one line for each, one column for each pairing; {column: {case: result}}.
+    The lines stand in the order of the longest column, which has all cases or nearly so."""
+    longest_first = sorted(columns.values(), key=len, reverse=True)
+    cases = list(dict.fromkeys(case for results in longest_first for case in results))
     lines = [[case, *(results.get(case, "-") for results in columns.values())] for case in cases]
     return table(["case", *columns], lines)
 
