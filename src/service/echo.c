@@ -49,6 +49,9 @@ static void on_message(struct grpc_call *call, const void *message)
 
 	echo->call = call;
 	echo->request = message;
+	if (grpc_call_was_compressed(call)) {
+		grpc_call_compress(call, true); /* what came compressed goes back compressed */
+	}
 	if (delay == 0) {
 		on_due(&echo->due);
 	} else {

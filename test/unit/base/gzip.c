@@ -92,12 +92,111 @@ static void every_allocation_may_fail(void **state)
 	buffer_free(&out);
 }
 
+/* The same streams for every piece, and no memory of the piece before. */
+static void inflates_what_it_deflated_again_and_again(void **state)
+{
+	struct buffer plain = BUFFER_INIT, packed = BUFFER_INIT, back = BUFFER_INIT;
+	struct gzip gzip = { 0 };
+	struct random random;
+
+	(void)state;
+	random_seed(&random, 2);
+	for (size_t n = 0; n < 200000; n = 2 * n + 1) {
+		uint8_t byte = (uint8_t)random_next(&random);
+
+		while (buffer_len(&plain) < n) {
+			byte = random_below(&random, 4) == 0 ? (uint8_t)random_next(&random) : byte;
+			buffer_append(&plain, &byte, 1);
+		}
+		buffer_clear(&packed);
+		assert_int_equal(gzip_deflate(&gzip, buffer_bytes(&plain), 1, &packed), 0);
+		assert_gunzips_to(buffer_bytes(&packed), buffer_bytes(&plain));
+		/* the limit is exact */
+		assert_int_equal(gzip_inflate(&gzip, buffer_bytes(&packed), n, &back), 0);
+		assert_int_equal(buffer_len(&back), n);
+		if (n > 0) {
+			assert_memory_equal(buffer_data(&back), buffer_data(&plain), n);
+			assert_int_equal(gzip_inflate(&gzip, buffer_bytes(&packed), n - 1, &back),
+					 -EMSGSIZE);
+			assert_int_equal(buffer_len(&back), 0);
+		}
+		/* torn anywhere */
+		for (size_t cut = 0; cut < buffer_len(&packed); cut += 1 + n / 7) {
+			assert_int_equal(gzip_inflate(&gzip,
+						      (struct bytes){ buffer_data(&packed), cut },
+						      n, &back),
+					 -EBADMSG);
+		}
+		/* and followed by something, be it another of its kind */
+		buffer_append(&packed, buffer_data(&packed), 1);
+		assert_int_equal(gzip_inflate(&gzip, buffer_bytes(&packed), n, &back), -EBADMSG);
+	}
+	gzip_deinit(&gzip);
+	buffer_free(&plain);
+	buffer_free(&packed);
+	buffer_free(&back);
+}
+
+/* 4 KiB that would become 4 MiB take no more than the limit to be found out. */
+static void a_bomb_takes_no_more_memory_than_the_limit(void **state)
+{
+	static uint8_t zeros[4 * 1024 * 1024];
+	struct buffer packed = BUFFER_INIT, back = BUFFER_INIT;
+	struct gzip gzip = { 0 };
+
+	(void)state;
+	assert_int_equal(gzip_compress((struct bytes){ zeros, sizeof(zeros) }, 9, &packed), 0);
+	assert_true(buffer_len(&packed) < 5000);
+	for (size_t max = 0; max < sizeof(zeros); max = 4 * max + 1) {
+		assert_int_equal(gzip_inflate(&gzip, buffer_bytes(&packed), max, &back), -EMSGSIZE);
+		assert_int_equal(back.capacity, 0);
+	}
+	gzip_deinit(&gzip);
+	buffer_free(&packed);
+}
+
+static void every_allocation_may_fail_in_both_directions(void **state)
+{
+	static const uint8_t zeros[5000];
+	struct buffer packed = BUFFER_INIT, back = BUFFER_INIT;
+	long failed = 0;
+	bool good = false;
+
+	(void)state;
+	for (; !good; failed++) {
+		struct gzip gzip = { 0 };
+
+		buffer_free(&packed);
+		failing_at = failed;
+		if (gzip_deflate(&gzip, (struct bytes){ zeros, sizeof(zeros) }, 1, &packed) == 0) {
+			int rv = gzip_inflate(&gzip, buffer_bytes(&packed), sizeof(zeros), &back);
+
+			assert_true(rv == 0 || rv == -ENOMEM);
+			good = rv == 0;
+		}
+		failing_at = -1;
+		/* and works once there is memory again */
+		buffer_clear(&packed);
+		assert_int_equal(
+			gzip_deflate(&gzip, (struct bytes){ zeros, sizeof(zeros) }, 1, &packed), 0);
+		assert_int_equal(gzip_inflate(&gzip, buffer_bytes(&packed), sizeof(zeros), &back),
+				 0);
+		gzip_deinit(&gzip);
+	}
+	assert_true(failed > 6);
+	buffer_free(&packed);
+	buffer_free(&back);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(comes_back),
 		cmocka_unit_test(appends),
 		cmocka_unit_test(every_allocation_may_fail),
+		cmocka_unit_test(inflates_what_it_deflated_again_and_again),
+		cmocka_unit_test(a_bomb_takes_no_more_memory_than_the_limit),
+		cmocka_unit_test(every_allocation_may_fail_in_both_directions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

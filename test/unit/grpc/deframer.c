@@ -69,6 +69,56 @@ static void a_flag_is_refused_and_so_is_a_length_over_the_limit(void **state)
 	}
 }
 
+static void a_compressed_message_is_told_apart_where_it_may_be_one(void **state)
+{
+	static const uint8_t wire[] = { 1, 0, 0, 0, 2, 'a', 'b', 0, 0, 0, 0, 1, 'c', 2 };
+
+	(void)state;
+	for (size_t cut = 0; cut <= sizeof(wire); cut++) {
+		struct deframer deframer = { .compression = true };
+		struct bytes parts[] = { { wire, cut }, { wire + cut, sizeof(wire) - cut } };
+		struct bytes message;
+		char seen[8] = "";
+		size_t n = 0;
+
+		for (size_t i = 0; i < 2; i++) {
+			enum deframer_result result;
+
+			while ((result = deframer_next(&deframer, &parts[i], LIMIT, &message)) !=
+			       DEFRAMER_MORE) {
+				if (result == DEFRAMER_FLAG) {
+					seen[n++] = '!';
+					break;
+				}
+				seen[n++] = result == DEFRAMER_COMPRESSED ? 'z' : '.';
+				memcpy(seen + n, message.data, message.len);
+				n += message.len;
+			}
+		}
+		/* the last prefix is not whole, and nothing is judged before it is */
+		assert_string_equal(seen, "zab.c");
+		deframer_free(&deframer);
+		assert_false(deframer.compression);
+	}
+}
+
+static void a_compressed_message_may_be_a_little_longer_than_the_limit(void **state)
+{
+	const uint32_t most = DEFRAMER_COMPRESSED_MAX(LIMIT);
+
+	(void)state;
+	for (uint32_t over = 0; over < 2; over++) {
+		struct deframer deframer = { .compression = true };
+		uint8_t prefix[GRPC_PREFIX_BYTES];
+		struct bytes input = { prefix, sizeof(prefix) }, message;
+
+		grpc_prefix_write(prefix, true, most + over);
+		assert_int_equal(deframer_next(&deframer, &input, LIMIT, &message),
+				 over ? DEFRAMER_LENGTH : DEFRAMER_MORE);
+		deframer_free(&deframer);
+	}
+}
+
 /* A row of messages, cut at random: the same messages come out. */
 static void boundaries_mean_nothing(void **state)
 {
@@ -124,6 +174,8 @@ int main(void)
 		cmocka_unit_test(a_whole_message_is_handed_on_in_place),
 		cmocka_unit_test(a_torn_message_is_not_idle),
 		cmocka_unit_test(a_flag_is_refused_and_so_is_a_length_over_the_limit),
+		cmocka_unit_test(a_compressed_message_is_told_apart_where_it_may_be_one),
+		cmocka_unit_test(a_compressed_message_may_be_a_little_longer_than_the_limit),
 		cmocka_unit_test(boundaries_mean_nothing),
 	};
 

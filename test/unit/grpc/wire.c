@@ -442,6 +442,42 @@ static void test_random_bytes_harm_no_decoder(void **state)
 	}
 }
 
+static void test_the_code_of_status_details_is_found_by_hand(void **state)
+{
+	static const struct {
+		struct str details;
+		int rv;
+		int32_t code;
+	} cases[] = {
+		{ STR_INIT(""), 0, 0 },
+		{ STR_INIT("\x08\x05"), 0, 5 },
+		{ STR_INIT("\x08\x05\x08\x07"), 0, 7 }, /* the last one counts */
+		{ STR_INIT("\x12\x03why\x08\x05\x1a\x02\x0a\0"), 0, 5 },
+		{ STR_INIT("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), 0, -1 },
+		{ STR_INIT("\x21\1\2\3\4\5\6\7\x08\x2d\1\2\3\4\x08\1"), 0, 1 }, /* unknown fields */
+		{ STR_INIT("\x0a\x02\x08\x05"), 0, 0 }, /* field 1, but no number */
+		{ STR_INIT("\x08"), -EBADMSG, 0 },
+		{ STR_INIT("\x08\x85"), -EBADMSG, 0 },
+		{ STR_INIT("\x12\x04why"), -EBADMSG, 0 },
+		{ STR_INIT("\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), -EBADMSG, 0 },
+		{ STR_INIT("\x21\1\2\3\4\5\6\7"), -EBADMSG, 0 },
+		{ STR_INIT("\x2d\1\2\3"), -EBADMSG, 0 },
+		{ STR_INIT("\x0b\x0c"), -EBADMSG, 0 }, /* a group */
+		{ STR_INIT("\0\0"), -EBADMSG, 0 },     /* field 0 */
+		{ STR_INIT("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), -EBADMSG, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct bytes details = { (const uint8_t *)cases[i].details.data,
+					 cases[i].details.len };
+		int32_t code = 99;
+
+		assert_int_equal(grpc_details_code(details, &code), cases[i].rv);
+		assert_int_equal(code, cases[i].rv == 0 ? cases[i].code : 99);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -463,6 +499,7 @@ int main(void)
 		cmocka_unit_test(test_base64_of_every_length_round_trips_padded_and_unpadded),
 		cmocka_unit_test(test_base64_takes_no_other_alphabet_and_no_stray_padding),
 		cmocka_unit_test(test_base64_accepts_exactly_its_alphabet),
+		cmocka_unit_test(test_the_code_of_status_details_is_found_by_hand),
 		cmocka_unit_test(test_random_bytes_harm_no_decoder),
 	};
 
