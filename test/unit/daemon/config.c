@@ -67,6 +67,7 @@ static void defaults_are_the_documented_ones(void **state)
 	assert_int_equal(config->shutdown_grace_ns, 15 * NS_PER_S);
 	assert_int_equal(config->echo_delay.kind, ECHO_DELAY_NONE);
 	assert_true(config->echo_identify);
+	assert_false(config->grpc_interop);
 	assert_string_equal(config->instance, "");
 	assert_int_equal(config->grpc_max_message_bytes, 4 * MIB);
 	assert_int_equal(config->grpc_max_header_bytes, 16 * KIB);
@@ -97,8 +98,8 @@ static void every_flag_is_taken(void **state)
 			    "--web.listen-address=[::1]:2", "--web.telemetry-path=/m",
 			    "--log.level=error", "--log.format=json", "--shutdown.delay=2s",
 			    "--shutdown.grace=1m", "--echo.delay=uniform:0s,5s",
-			    "--echo.identify=false", "--instance=00112233aabbCCdd",
-			    "--grpc.max-message-bytes=1KiB"),
+			    "--echo.identify=false", "--grpc.interop",
+			    "--instance=00112233aabbCCdd", "--grpc.max-message-bytes=1KiB"),
 		      NULL),
 		OPTIONS_OK);
 	assert_int_equal(config->grpc_addresses.n, 2);
@@ -112,6 +113,7 @@ static void every_flag_is_taken(void **state)
 	assert_int_equal(config->echo_delay.kind, ECHO_DELAY_UNIFORM);
 	assert_int_equal(config->echo_delay.high_ns, 5 * NS_PER_S);
 	assert_false(config->echo_identify);
+	assert_true(config->grpc_interop);
 	assert_string_equal(config->instance, "00112233aabbCCdd");
 	assert_int_equal(config->grpc_max_message_bytes, 1024);
 	config_free(&f.config);
@@ -207,7 +209,9 @@ static void each_mistake_is_one_line_that_names_it(void **state)
 		{ "--grpc.max-concurrent-streams=many",
 		  NULL,
 		  { "max-concurrent-streams", "many" } },
-		{ "--grpc.max-connection-age=0", NULL, { "--grpc.max-connection-age", "infinity" } },
+		{ "--grpc.max-connection-age=0",
+		  NULL,
+		  { "--grpc.max-connection-age", "infinity" } },
 		{ "--grpc.keepalive-time=never", NULL, { "--grpc.keepalive-time", "never" } },
 		{ "--grpc.stall-timeout=8761h", NULL, { "--grpc.stall-timeout", "8760h" } },
 		{ "--grpc.handshake-timeout=0", NULL, { "--grpc.handshake-timeout", "0" } },

@@ -12,10 +12,13 @@
 #include "base/buffer.h"
 #include "daemon/meters.h"
 #include "metrics/exposition.h"
+#include "service/echo.h"
+#include "service/interop.h"
 
 struct fixture {
 	struct loop *loop;
 	struct meters meters;
+	const struct grpc_method_meters *echo, *interop;
 	struct buffer text;
 };
 
@@ -27,6 +30,10 @@ static int set_up(void **state)
 	f->loop = loop_new();
 	assert_non_null(f->loop);
 	assert_int_equal(meters_init(&f->meters, f->loop), 0);
+	f->echo = meters_add_service(&f->meters, &echo_service);
+	f->interop = meters_add_service(&f->meters, &interop_service);
+	assert_non_null(f->echo);
+	assert_non_null(f->interop);
 	*state = f;
 	return 0;
 }
@@ -247,6 +254,88 @@ static void no_meter_is_left_unset(void **state)
 	assert_ptr_equal(m->grpc.http2, &m->http2);
 }
 
+/* The exposition has labels sorted by name, whatever the order above. */
+static void assert_method(const char *text, const char *family, const char *code,
+			  const char *method, const char *service, const char *type, unsigned value)
+{
+	char line[256], coded[64] = "";
+
+	if (code) {
+		snprintf(coded, sizeof(coded), "grpc_code=\"%s\",", code);
+	}
+	snprintf(line, sizeof(line),
+		 "\n%s{%sgrpc_method=\"%s\",grpc_service=\"%s\",grpc_type=\"%s\"} %u\n", family,
+		 coded, method, service, type, value);
+	assert_has(text, line);
+}
+
+static void every_method_has_every_status_from_the_start(void **state)
+{
+	static const char *const codes[] = {
+#define X(symbol, number, name) name,
+		GRPC_STATUSES(X)
+#undef X
+	};
+	const char *text = expose(*state);
+
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		assert_method(text, "grpc_server_handled_total", codes[i], "Echo", "muzz.Service",
+			      "unary", 0);
+		assert_method(text, "grpc_server_handled_total", codes[i], "HalfDuplexCall",
+			      "grpc.testing.TestService", "bidi_stream", 0);
+	}
+	assert_method(text, "grpc_server_started_total", NULL, "Echo", "muzz.Service", "unary", 0);
+	assert_method(text, "grpc_server_started_total", NULL, "StreamingInputCall",
+		      "grpc.testing.TestService", "client_stream", 0);
+	assert_method(text, "grpc_server_started_total", NULL, "StreamingOutputCall",
+		      "grpc.testing.TestService", "server_stream", 0);
+}
+
+static void echo_is_read_again_from_what_the_frozen_families_count(void **state)
+{
+	struct fixture *f = *state;
+	const char *text;
+
+	assert_ptr_equal(f->echo[0].started, f->meters.echo.started);
+	assert_null(f->echo[0].by_status[GRPC_OK]); /* what goes well costs no count more */
+	counter_add(f->echo[0].started, 3);
+	counter_add(f->echo[0].handled_ok, 2);
+	counter_increment(f->echo[0].by_status[GRPC_DEADLINE_EXCEEDED]);
+	text = expose(f);
+	assert_has(text, "\ntotal_requests 3\n");
+	assert_method(text, "grpc_server_started_total", NULL, "Echo", "muzz.Service", "unary", 3);
+	assert_method(text, "grpc_server_handled_total", "OK", "Echo", "muzz.Service", "unary", 2);
+	assert_method(text, "grpc_server_handled_total", "DeadlineExceeded", "Echo", "muzz.Service",
+		      "unary", 1);
+}
+
+static void other_methods_do_not_touch_the_frozen_families(void **state)
+{
+	struct fixture *f = *state;
+	const struct grpc_method_meters *method = &f->interop[0];
+	const char *text;
+
+	counter_increment(method->started);
+	gauge_add(method->in_flight, 1);
+	counter_increment(method->handled_ok);
+	counter_increment(method->handled_failed);
+	counter_increment(method->calls_ok);
+	counter_increment(method->calls_failed);
+	assert_true(histogram_observe(method->latency, 0.3));
+	counter_increment(method->by_status[GRPC_OK]);
+	text = expose(f);
+	assert_has(text, "\ntotal_requests 0\n");
+	assert_has(text, "\nsuccessful_requests 0\n");
+	assert_has(text, "\nfailed_requests 0\n");
+	assert_has(text, "\nechod_rpcs_in_flight 0\n");
+	assert_has(text, "\ngrpc_call_latency_seconds_count 0\n");
+	assert_has(text, "\ngrpc_calls_total{method=\"Echo\",status=\"success\"} 0\n");
+	assert_method(text, "grpc_server_started_total", NULL, interop_service.methods[0].name,
+		      interop_service.name, "unary", 1);
+	assert_method(text, "grpc_server_handled_total", "OK", interop_service.methods[0].name,
+		      interop_service.name, "unary", 1);
+}
+
 static void the_scrape_stays_within_its_budget(void **state)
 {
 	const char *text = expose(*state);
@@ -267,6 +356,9 @@ int main(void)
 		TEST(every_child_exists_from_the_start),
 		TEST(counting_changes_no_line_but_its_value),
 		TEST(no_meter_is_left_unset),
+		TEST(every_method_has_every_status_from_the_start),
+		TEST(echo_is_read_again_from_what_the_frozen_families_count),
+		TEST(other_methods_do_not_touch_the_frozen_families),
 		TEST(the_scrape_stays_within_its_budget),
 	};
 
