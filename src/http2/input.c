@@ -70,7 +70,9 @@ static int receive_error(struct http2_session *session, ssize_t error)
 		session->mute = true;
 		return -EPROTO;
 	case NGHTTP2_ERR_FLOODED:
-		http2_session_count(session, HTTP2_BOUND_ACKS);
+		if (!session->condemned) {
+			http2_session_count(session, HTTP2_BOUND_ACKS);
+		}
 		http2_session_condemn(session, HTTP2_ENHANCE_YOUR_CALM, "too_many_acks");
 		return -EPROTO;
 	case NGHTTP2_ERR_NOMEM:

@@ -154,6 +154,10 @@ class Frame:
         return struct.unpack(">I", self.payload[4:8] if self.kind == GOAWAY else self.payload[:4])[0]
 
     @property
+    def debug(self):
+        return self.payload[8:]
+
+    @property
     def last_stream(self):
         return struct.unpack(">I", self.payload[:4])[0]
 
