@@ -103,6 +103,12 @@ bool client_print(struct bytes text)
 	return false;
 }
 
+void client_user_agent(char *text, size_t size)
+{
+	snprintf(text, size, "grpc-c-echod/%s (linux; nghttp2/%s)", echod_version,
+		 http2_library_version());
+}
+
 void client_complain(const char *text)
 {
 	fprintf(stderr, "echod client: %s\n", text);
@@ -171,8 +177,7 @@ int client_main(int argc, char **argv, char **envp)
 
 	(void)envp;
 	signal(SIGPIPE, SIG_IGN);
-	snprintf(client.user_agent, sizeof(client.user_agent),
-		 "grpc-c-echod/%s (linux; nghttp2/%s)", echod_version, http2_library_version());
+	client_user_agent(client.user_agent, sizeof(client.user_agent));
 	switch (plan_init(&plan, argc, argv, why, sizeof(why))) {
 	case OPTIONS_HELP:
 		plan_help(stdout);

@@ -45,5 +45,7 @@ void client_note_goaway(const struct client *client, uint32_t code, struct str d
 
 /* All of it, to standard output; false, with a line on stderr, if it cannot be written. */
 bool client_print(struct bytes text);
+/* As the gRPC protocol document, "User Agents", asks for it. */
+void client_user_agent(char *text, size_t size);
 /* "echod client: TEXT" on standard error. */
 void client_complain(const char *text);

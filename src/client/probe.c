@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "client/client.h"
 #include "client/dial.h"
 #include "client/probe_plan.h"
 #include "client/report.h"
@@ -25,7 +26,6 @@
 #include "grpc/channel.h"
 #include "health.pb-c.h"
 #include "net/loop.h"
-#include "version.h"
 
 #define DURATION_TEXT_MAX 32
 
@@ -269,7 +269,7 @@ static bool start_call(struct probe *probe)
 static void run_resolved(struct probe *probe)
 {
 	const struct probe_plan *plan = &probe->plan;
-	char user_agent[64];
+	char user_agent[96];
 	const struct grpc_channel_options options = {
 		.http2 = &http2_default_limits,
 		.timers = loop_timers(probe->loop),
@@ -277,7 +277,7 @@ static void run_resolved(struct probe *probe)
 		.user_agent = plan->user_agent ? plan->user_agent : user_agent,
 	};
 
-	snprintf(user_agent, sizeof(user_agent), "grpc-c-echod/%s", echod_version);
+	client_user_agent(user_agent, sizeof(user_agent));
 	loop_task_init(&probe->finish, on_finish);
 	timer_init(&probe->connecting, on_connecting_too_long);
 	timer_init(&probe->answering, on_answering_too_long);

@@ -1,4 +1,5 @@
 """A server by hand: each connection of a client's is a Guest, and what it is told may break every rule."""
+import collections
 import contextlib
 import re
 import socket
@@ -8,8 +9,8 @@ import threading
 import pytest
 
 from frames import (
-    ACK, DATA, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PREFACE, SETTINGS,
-    block, data, echo, frame, headers, message, settings,
+    ACK, DATA, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, NO_ERROR, PING, PREFACE, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, block, data, echo, frame, headers, message, settings, window_update,
 )
 
 HEAD = [(":status", "200"), ("content-type", "application/grpc")]
@@ -61,6 +62,73 @@ class Guest:
 
     def goaway(self, last):
         self.send(frame(GOAWAY, payload=struct.pack(">II", last, NO_ERROR)))
+
+
+class Serving:
+    """A guest that is served: whole requests come out of it, replies go in within the client's windows."""
+
+    def __init__(self, guest, values=None):
+        self.guest = guest
+        guest.hello({INITIAL_WINDOW_SIZE: MOST, **(values or {})})
+        guest.send(window_update(0, MOST - 65535))
+        self.windows = collections.defaultdict(lambda: self.initial)
+        self.initial, self.windows[0] = 65535, 65535
+        self.bodies, self.whole, self.acks, self.resets, self.open = {}, [], [], [], set()
+
+    def read(self):
+        kind, flags, stream, payload = self.guest.frame()
+        if kind == SETTINGS and not flags & ACK:
+            initial = dict(struct.iter_unpack(">HI", payload)).get(INITIAL_WINDOW_SIZE, self.initial)
+            for each in [each for each in self.windows if each]:
+                self.windows[each] += initial - self.initial
+            self.initial = initial
+        elif kind == WINDOW_UPDATE:
+            self.windows[stream] += struct.unpack(">I", payload)[0]
+        elif kind == PING and flags & ACK:
+            self.acks.append(payload)
+        elif kind == RST_STREAM:
+            self.resets.append((stream, struct.unpack(">I", payload)[0]))
+        elif kind == HEADERS:
+            self.bodies[stream] = b""
+            self.open.add(stream)
+        elif kind == DATA:
+            self.bodies[stream] += payload
+        if kind in (HEADERS, DATA) and flags & END_STREAM:
+            self.whole.append(stream)
+
+    def until(self, condition):
+        while not condition():
+            self.read()
+
+    def request(self):
+        """The stream of the next whole request."""
+        self.until(lambda: self.whole)
+        return self.whole.pop(0)
+
+    def ping(self, payload):
+        self.guest.send(frame(PING, payload=payload))
+
+    def head(self, stream):
+        self.guest.send(headers(stream, block(HEAD)))
+
+    def body(self, stream, octets, size=16384, pad=None):
+        cost = 0 if pad is None else pad + 1
+        for i in range(0, len(octets), size):
+            part = octets[i : i + size]
+            need = len(part) + cost
+            self.until(lambda need=need: min(self.windows[0], self.windows[stream]) >= need)
+            self.windows[0] -= need
+            self.windows[stream] -= need
+            self.guest.send(data(stream, part, pad=pad))
+
+    def trailers(self, stream):
+        self.open.discard(stream)
+        self.guest.send(headers(stream, block(OK), True))
+
+    def reply(self, stream, **how):
+        self.head(stream)
+        self.body(stream, self.bodies[stream], **how)
+        self.trailers(stream)
 
 
 class Host:

@@ -3,87 +3,16 @@
 A server by hand misbehaves as each case says; `echod client` makes the calls. The sizes are the suite's:
 271,828 bytes go up and, since the service here is Echo, as many come down.
 """
-import collections
 import json
 import re
 import struct
 
 import pytest
 
-from frames import (
-    ACK, DATA, END_STREAM, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR, PING, RST_STREAM,
-    SETTINGS, WINDOW_UPDATE, block, data, frame, headers, rst_stream, settings, window_update,
-)
-from host import HEAD, MOST, OK, host  # noqa: F401 (fixtures)
+from frames import MAX_CONCURRENT_STREAMS, NO_ERROR, rst_stream
+from host import Serving, host  # noqa: F401 (fixtures)
 
 TEXT = "x" * 271828
-
-
-class Server:
-    """One connection: whole requests come out of it, replies go in within the client's windows."""
-
-    def __init__(self, guest, values=None):
-        self.guest = guest
-        guest.hello({INITIAL_WINDOW_SIZE: MOST, **(values or {})})
-        guest.send(window_update(0, MOST - 65535))
-        self.windows = collections.defaultdict(lambda: self.initial)
-        self.initial, self.windows[0] = 65535, 65535
-        self.bodies, self.whole, self.acks, self.resets, self.open = {}, [], [], [], set()
-
-    def read(self):
-        kind, flags, stream, payload = self.guest.frame()
-        if kind == SETTINGS and not flags & ACK:
-            initial = dict(struct.iter_unpack(">HI", payload)).get(INITIAL_WINDOW_SIZE, self.initial)
-            for each in [each for each in self.windows if each]:
-                self.windows[each] += initial - self.initial
-            self.initial = initial
-        elif kind == WINDOW_UPDATE:
-            self.windows[stream] += struct.unpack(">I", payload)[0]
-        elif kind == PING and flags & ACK:
-            self.acks.append(payload)
-        elif kind == RST_STREAM:
-            self.resets.append(stream)
-        elif kind == HEADERS:
-            self.bodies[stream] = b""
-            self.open.add(stream)
-        elif kind == DATA:
-            self.bodies[stream] += payload
-        if kind in (HEADERS, DATA) and flags & END_STREAM:
-            self.whole.append(stream)
-
-    def until(self, condition):
-        while not condition():
-            self.read()
-
-    def request(self):
-        """The stream of the next whole request."""
-        self.until(lambda: self.whole)
-        return self.whole.pop(0)
-
-    def ping(self, payload):
-        self.guest.send(frame(PING, payload=payload))
-
-    def head(self, stream):
-        self.guest.send(headers(stream, block(HEAD)))
-
-    def body(self, stream, octets, size=16384, pad=None):
-        cost = 0 if pad is None else pad + 1
-        for i in range(0, len(octets), size):
-            part = octets[i : i + size]
-            need = len(part) + cost
-            self.until(lambda need=need: min(self.windows[0], self.windows[stream]) >= need)
-            self.windows[0] -= need
-            self.windows[stream] -= need
-            self.guest.send(data(stream, part, pad=pad))
-
-    def trailers(self, stream):
-        self.open.discard(stream)
-        self.guest.send(headers(stream, block(OK), True))
-
-    def reply(self, stream, **how):
-        self.head(stream)
-        self.body(stream, self.bodies[stream], **how)
-        self.trailers(stream)
 
 
 @pytest.fixture
@@ -108,7 +37,7 @@ def test_goaway(host, run, text):
     served = []
 
     def serve(guest, n):
-        server = Server(guest)
+        server = Serving(guest)
         while True:
             stream = server.request()
             served.append((n, stream))
@@ -125,7 +54,7 @@ def one_call(host, run, text, after):
     served = []
 
     def serve(guest, _):
-        server = Server(guest)
+        server = Serving(guest)
         while True:
             stream = server.request()
             served.append(stream)
@@ -163,7 +92,7 @@ def test_ping(host, run, text):
     sent, answered = [], []
 
     def serve(guest, _):
-        server = Server(guest)
+        server = Serving(guest)
 
         def ping():
             sent.append(struct.pack(">Q", 0x1122334455667788 + len(sent)))
@@ -190,7 +119,7 @@ def test_max_streams(host, run, text):
     most = []
 
     def serve(guest, _):
-        server = Server(guest, {MAX_CONCURRENT_STREAMS: 1})
+        server = Serving(guest, {MAX_CONCURRENT_STREAMS: 1})
         while True:
             stream = server.request()
             most.append(len(server.open))
@@ -207,7 +136,7 @@ def test_data_frame_padding(host, run, text):
     spent = []
 
     def serve(guest, _):
-        server = Server(guest)
+        server = Serving(guest)
         stream = server.request()
         server.reply(stream, size=5, pad=255)
         spent.append((len(server.bodies[stream]) // 5 + 1) * 261)
@@ -221,7 +150,7 @@ def test_no_df_padding_sanity_test(host, run, text):
     """The same in frames of 5 bytes without padding."""
 
     def serve(guest, _):
-        server = Server(guest)
+        server = Serving(guest)
         server.reply(server.request(), size=5)
 
     done = run("client", text, "--timeout=60s", host(serve).target, timeout=90)

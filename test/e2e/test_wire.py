@@ -398,14 +398,17 @@ def test_the_identity_encoding_is_served(wire):
     wire.moved(ok=1)
 
 
-def test_a_response_that_tells_its_encodings_tells_identity_and_no_other(wire):
+def test_every_response_of_grpc_tells_the_encodings_that_requests_may_have(wire):
+    """Whether it succeeds, is refused before its body comes, or ends in Trailers-Only."""
     peer = wire.connect()
-    for change in ({}, {":path": "/a.B/C"}, {"content-type": "application/grpc+x"}):
-        assert peer.call("x", change=change).field("grpc-accept-encoding") in (None, "identity")
-    wire.moved(ok=1, failed=1, refused={"200": 1})
+    answers = [peer.call("x", change=change) for change in ({}, {":path": "/a.B/C"}, {"content-type": "application/grpc+x"})]
+    answers.append(peer.response(peer.open(body=b"")))
+    for answer in answers:
+        assert answer.field("grpc-accept-encoding").replace(" ", "").split(",") == ["identity", "gzip"]
+    wire.moved(ok=1, failed=2, refused={"200": 1})
 
 
-def test_no_response_is_compressed_though_the_client_would_take_it(wire):
+def test_an_echo_is_not_compressed_though_the_client_would_take_it(wire):
     response = wire.connect().call("x" * 10000, ("grpc-accept-encoding", "identity,gzip,deflate"))
     assert response.status == OK and response.body[0] == 0
     assert response.field("grpc-encoding") in (None, "identity")

@@ -6,7 +6,7 @@ import pytest
 
 from daemon import until
 from frames import (
-    CANCEL, GOAWAY, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR, RST_STREAM,
+    CANCEL, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR, RST_STREAM,
     block, headers, message, rst_stream, settings, window_update,
 )
 from host import HEAD, MOST, OK, REPLY, host, only, outcome, unary  # noqa: F401 (fixtures)
