@@ -155,13 +155,13 @@ static void extensions_are_told(void **state)
 
 static void what_there_is_not_is_an_error_in_a_stream_that_goes_on(void **state)
 {
-	static const Reflection__Request__WantedCase whats[] = { FILE_NAMED, SYMBOL, EXTENSIONS };
+	static const Reflection__Request__WantedCase kinds[] = { FILE_NAMED, SYMBOL, EXTENSIONS };
 	struct grpc_call call;
 
 	(void)state;
 	begin(&call);
-	for (size_t i = 0; i < ARRAY_SIZE(whats); i++) {
-		const Reflection__Response *response = ask(&call, whats[i], STR("nothing"));
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const Reflection__Response *response = ask(&call, kinds[i], STR("nothing"));
 
 		assert_int_equal(response->found_case, FOUND_ERROR);
 		assert_int_equal(response->error->code, GRPC_NOT_FOUND);
@@ -188,7 +188,7 @@ static void a_request_for_nothing_is_invalid(void **state)
 
 static void text_that_is_not_utf8_is_not_valid(void **state)
 {
-	static const Reflection__Request__WantedCase whats[] = { FILE_NAMED, SYMBOL, EXTENSIONS,
+	static const Reflection__Request__WantedCase kinds[] = { FILE_NAMED, SYMBOL, EXTENSIONS,
 								 LIST };
 	Reflection__ExtensionRequest wanted = REFLECTION__EXTENSION_REQUEST__INIT;
 	Reflection__Request request = REFLECTION__REQUEST__INIT;
@@ -196,8 +196,8 @@ static void text_that_is_not_utf8_is_not_valid(void **state)
 
 	(void)state;
 	begin(&call);
-	for (size_t i = 0; i < ARRAY_SIZE(whats); i++) {
-		request.wanted_case = whats[i];
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		request.wanted_case = kinds[i];
 		request.file_by_filename = binary(STR("\xc0\x80"));
 		assert_false(call_receive(&call, &request.base));
 	}
