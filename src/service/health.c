@@ -92,7 +92,7 @@ static void on_watch_draining(struct grpc_call *call)
 		watch->full = false;
 		update(grpc_call_context(call), watch);
 	}
-	grpc_call_finish(call, GRPC_UNAVAILABLE, "the server is going away");
+	grpc_call_finish(call, GRPC_UNAVAILABLE, "the connection is going away");
 }
 
 static void on_watch_closed(struct grpc_call *call, const struct grpc_outcome *outcome)
