@@ -197,8 +197,17 @@ static inline bool grpc_call_blocked(const struct grpc_call *call)
 void grpc_call_receive_stop(struct grpc_call *call);
 /* receive.c: the same, and the message that was delivered last. */
 void grpc_call_receive_deinit(struct grpc_call *call);
-/* receive.c: bytes of messages and metadata held in memory, as they came in. */
-size_t grpc_call_received_bytes(const struct grpc_call *call);
+/* Bytes of messages and metadata that came in, in memory. */
+static inline size_t grpc_call_received_bytes(const struct grpc_call *call)
+{
+	size_t bytes = call->deframer.gathered.capacity;
+
+	bytes += call->arena.used > GRPC_CALL_INLINE_BYTES ? call->arena.used : 0;
+	if (call->each.flow_used) {
+		bytes += call->flow.arena.used + call->flow.pending.capacity;
+	}
+	return bytes;
+}
 /*
  * receive.c: the one message, as `message` upcalls are given it. NULL: not valid, and
  * the call ends INTERNAL with GRPC_INVALID_TEXT.
@@ -226,7 +235,7 @@ void grpc_fields_metadata(struct grpc_fields *fields, const struct metadata *met
 static inline void grpc_fields_add(struct grpc_fields *fields, struct str name, struct str value,
 				   bool borrow)
 {
-	fields->fields[fields->n++] = (struct http2_field){ name, value, borrow };
+	fields->fields[fields->n++] = http2_field(name, value, borrow);
 }
 
 /* server.c and channel.c: their halves of the public functions. */

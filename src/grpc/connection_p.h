@@ -5,9 +5,12 @@
 #include "grpc/call.h"
 #include "http2/session.h"
 
+#define GRPC_CONNECTION_ID_DIGITS 16
+
 struct grpc_connection {
 	struct http2_session *session;
 	const struct grpc_peer *peer;
 	struct grpc_server *server; /* NULL: a channel's, in a struct grpc_link */
-	char id_text[17];           /* server: the peer's id, 16 hex digits */
+	/* server: the peer's id in hex */
+	char id_text[GRPC_CONNECTION_ID_DIGITS + 1];
 };

@@ -197,6 +197,9 @@ static enum grpc_status take(struct grpc_call *call, struct bytes *bytes, const 
 		if (status != GRPC_OK || call->each.finished) {
 			return status;
 		}
+		if (!stream && bytes->len == 0) {
+			return GRPC_OK; /* the usual end: the one message, and nothing behind it */
+		}
 	} while (!call->each.held);
 	return GRPC_OK;
 }
@@ -252,17 +255,6 @@ void grpc_call_receive_deinit(struct grpc_call *call)
 		buffer_free(&call->flow.pending);
 		arena_reset(&call->flow.arena);
 	}
-}
-
-size_t grpc_call_received_bytes(const struct grpc_call *call)
-{
-	size_t bytes = call->deframer.gathered.capacity;
-
-	bytes += call->arena.used > GRPC_CALL_INLINE_BYTES ? call->arena.used : 0;
-	if (call->each.flow_used) {
-		bytes += call->flow.arena.used + call->flow.pending.capacity;
-	}
-	return bytes;
 }
 
 void grpc_call_hold(struct grpc_call *call)

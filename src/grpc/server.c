@@ -100,6 +100,28 @@ static const struct http2_session_events session_events = {
 	.closed = session_closed,
 };
 
+static void add_head(struct grpc_server *server, struct str name, struct str value)
+{
+	server->head[server->n_head++] = http2_field(name, value, true);
+}
+
+static void prepare_head(struct grpc_server *server)
+{
+	static const char id[GRPC_CONNECTION_ID_DIGITS + 1];
+	const struct metadata_entry *identity = &server->options.identity;
+
+	add_head(server, STR(":status"), STR("200"));
+	add_head(server, STR("content-type"), STR("application/grpc"));
+	add_head(server, STR("grpc-accept-encoding"), STR("identity,gzip"));
+	if (identity->name.data) {
+		add_head(server, identity->name, identity->value);
+	}
+	if (server->connection_id_name.data) {
+		add_head(server, server->connection_id_name,
+			 (struct str){ id, GRPC_CONNECTION_ID_DIGITS });
+	}
+}
+
 struct grpc_server *grpc_server_new(const struct grpc_server_options *options)
 {
 	static const struct grpc_server_meters none;
@@ -118,6 +140,7 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *options)
 	server->side.max_message = server->options.limits->max_message_bytes;
 	server->side.max_send_message = server->options.limits->max_send_message_bytes;
 	server->connection_id_name = str_from(options->connection_id_name);
+	prepare_head(server);
 	list_init(&server->free_calls);
 	pool_init(&server->pool, GRPC_POOLED_BYTES);
 	return server;

@@ -39,35 +39,15 @@ void grpc_server_call_on_deadline(struct timer *timer)
 	grpc_call_finish(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
 }
 
-static void set_charge(struct grpc_call *call, size_t bytes)
+void grpc_server_set_charge(struct grpc_call *call, size_t bytes)
 {
 	struct grpc_server *server = call->server;
 
-	if (bytes == call->each.charged) {
-		return;
-	}
 	server->buffered = server->buffered - call->each.charged + bytes;
 	call->each.charged = bytes;
 	if (server->options.meters->buffered_bytes) {
 		gauge_set(server->options.meters->buffered_bytes, (int64_t)server->buffered);
 	}
-}
-
-/*
- * What a call holds of the process-wide budget: metadata, a message that is being
- * gathered, one that was unpacked and is valid until the call closes, and a
- * response that the peer's window holds back. Small ones are left out: the
- * limits on connections and streams bound them.
- *
- * Only what comes in is refused, so that a call whose request was taken gets
- * its answer: the sum may pass the budget by the responses to such calls.
- */
-void grpc_server_charge(struct grpc_call *call)
-{
-	size_t response = buffer_len(&call->stream.out);
-
-	set_charge(call, grpc_call_received_bytes(call) +
-				 (response > GRPC_CALL_INLINE_BYTES ? response : 0));
 }
 
 /* Charges what came in. False: it was too much, and the call is finished. */
@@ -171,9 +151,9 @@ static void answer_http(struct grpc_call *call, enum grpc_refusal refusal, struc
 			struct str text)
 {
 	const struct http2_field fields[] = {
-		{ STR(":status"), status, true },
-		{ STR("content-type"), STR("text/plain; charset=utf-8"), true },
-		{ STR("allow"), STR("POST"), true },
+		http2_field(STR(":status"), status, true),
+		HTTP2_FIELD("content-type", "text/plain; charset=utf-8"),
+		HTTP2_FIELD("allow", "POST"),
 	};
 	size_t n = refusal == GRPC_REFUSED_405 ? 3 : 2;
 
@@ -459,7 +439,9 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
 			call->each.events->closed(call, &outcome);
 		}
 	}
-	set_charge(call, 0);
+	if (call->each.charged > 0) {
+		grpc_server_set_charge(call, 0);
+	}
 	grpc_server_release_call(call);
 }
 

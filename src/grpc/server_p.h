@@ -18,6 +18,12 @@ struct grpc_server {
 	struct grpc_server_options options;
 	struct grpc_side side;
 	struct str connection_id_name;
+	/*
+	 * What each response in gRPC begins with, but for a content-type with a subtype and
+	 * the value of the last, which is the connection's.
+	 */
+	struct http2_field head[5];
+	size_t n_head;
 	struct registered *methods;
 	size_t n_methods;
 	const struct grpc_service **services;
@@ -33,8 +39,26 @@ struct grpc_server {
 extern const struct http2_stream_events grpc_server_stream_events;
 void grpc_server_call_on_deadline(struct timer *timer);
 
-/* server_call.c: what the call holds of the budget for gathered bytes, anew. */
-void grpc_server_charge(struct grpc_call *call);
+/* server_call.c: what the call holds of the budget for gathered bytes. */
+void grpc_server_set_charge(struct grpc_call *call, size_t bytes);
+
+/*
+ * The same, found anew: metadata, a message that is being gathered, what was
+ * unpacked or is kept, and answers that the peer's window holds back. Small ones
+ * are left out: the limits on connections and streams bound them.
+ *
+ * Only what comes in is refused, so that a call whose request was taken gets its
+ * answer: the sum may pass the budget by the answers to such calls.
+ */
+static inline void grpc_server_charge(struct grpc_call *call)
+{
+	size_t bytes = grpc_call_received_bytes(call), answer = buffer_len(&call->stream.out);
+
+	bytes += answer > GRPC_CALL_INLINE_BYTES ? answer : 0;
+	if (bytes != call->each.charged) {
+		grpc_server_set_charge(call, bytes);
+	}
+}
 
 /* server.c: the method that a :path names, into the call; or what is wrong with it. */
 void grpc_server_find_method(struct grpc_call *call, struct str path);

@@ -12,35 +12,23 @@
 #include "grpc/server_p.h"
 #include "grpc/wire.h"
 
-static struct str response_content_type(const struct grpc_call *call)
-{
-	return call->each.head.content == GRPC_CONTENT_PROTO ? STR("application/grpc+proto")
-							     : STR("application/grpc");
-}
+/* The fields of grpc_server.head that no peer's limit takes away: :status, content-type. */
+#define HEAD_NEEDED 2
 
-/* The fields that each gRPC response begins with and no peer's limit takes away. */
-static void add_response_head(struct grpc_call *call, struct grpc_fields *fields)
-{
-	grpc_fields_add(fields, STR(":status"), STR("200"), true);
-	grpc_fields_add(fields, STR("content-type"), response_content_type(call), true);
-}
-
-/* Who answers, and what it takes. */
-static void add_identity(struct grpc_call *call, struct grpc_fields *fields)
+/* Of what each response begins with: the fields from `first` to before `end`. */
+static void add_head(struct grpc_call *call, struct grpc_fields *fields, size_t first, size_t end)
 {
 	const struct grpc_server *server = call->server;
 
-	if (call->each.gzip_announced) {
-		grpc_fields_add(fields, STR("grpc-encoding"), STR("gzip"), true);
+	memcpy(fields->fields + fields->n, server->head + first,
+	       (end - first) * sizeof(*server->head));
+	fields->n += end - first;
+	if (first == 0 && call->each.head.content == GRPC_CONTENT_PROTO) {
+		fields->fields[1] =
+			(struct http2_field)HTTP2_FIELD("content-type", "application/grpc+proto");
 	}
-	grpc_fields_add(fields, STR("grpc-accept-encoding"), STR("identity,gzip"), true);
-	if (server->options.identity.name.data) {
-		grpc_fields_add(fields, server->options.identity.name,
-				server->options.identity.value, true);
-	}
-	if (server->connection_id_name.data) {
-		grpc_fields_add(fields, server->connection_id_name,
-				str_from(call->connection->id_text), true);
+	if (end > HEAD_NEEDED && server->connection_id_name.data) {
+		fields->fields[fields->n - 1].value = call->connection->id_text;
 	}
 }
 
@@ -54,7 +42,7 @@ static void fit_peer_limit(struct grpc_call *call, struct grpc_fields *fields, s
 		return;
 	}
 	for (; n < fields->n; n++) {
-		total += fields->fields[n].name.len + fields->fields[n].value.len + 32;
+		total += fields->fields[n].name_len + fields->fields[n].value_len + 32;
 		if (total > max && n >= n_needed) {
 			break;
 		}
@@ -66,16 +54,21 @@ static void fit_peer_limit(struct grpc_call *call, struct grpc_fields *fields, s
 static int send_response_headers(struct grpc_call *call)
 {
 	struct grpc_fields fields;
-	size_t n_needed;
+	size_t n_needed = HEAD_NEEDED;
 	int rv = grpc_fields_init(&fields, call, call->each.sending.n);
 
 	if (rv < 0) {
 		return rv;
 	}
-	call->each.gzip_announced = call->each.compress_asked && call->each.head.accepts_gzip;
-	add_response_head(call, &fields);
-	n_needed = fields.n;
-	add_identity(call, &fields);
+	if (call->each.compress_asked && call->each.head.accepts_gzip) {
+		call->each.gzip_announced = true;
+		add_head(call, &fields, 0, HEAD_NEEDED);
+		grpc_fields_add(&fields, STR("grpc-encoding"), STR("gzip"), true);
+		n_needed = fields.n;
+		add_head(call, &fields, HEAD_NEEDED, call->server->n_head);
+	} else {
+		add_head(call, &fields, 0, call->server->n_head);
+	}
 	grpc_fields_metadata(&fields, &call->each.sending);
 	fit_peer_limit(call, &fields, n_needed);
 	rv = http2_stream_respond(&call->stream, fields.fields, fields.n, false);
@@ -125,7 +118,7 @@ static int add_status_text(struct grpc_call *call, struct grpc_fields *fields, s
 /* The status, as trailers or in one block with the headers. */
 static int send_status(struct grpc_call *call)
 {
-	static const struct http2_field ok = { STR_INIT("grpc-status"), STR_INIT("0"), true };
+	static const struct http2_field ok = HTTP2_FIELD("grpc-status", "0");
 	const struct grpc_call_each *each = &call->each;
 	struct grpc_fields fields;
 	struct buffer text = BUFFER_INIT;
@@ -141,12 +134,12 @@ static int send_status(struct grpc_call *call)
 		return rv;
 	}
 	if (!each->headers_sent) {
-		add_response_head(call, &fields);
+		add_head(call, &fields, 0, HEAD_NEEDED);
 	}
 	grpc_fields_add(&fields, STR("grpc-status"), status_text(each->status), true);
 	n_needed = fields.n;
 	if (!each->headers_sent) {
-		add_identity(call, &fields);
+		add_head(call, &fields, HEAD_NEEDED, call->server->n_head);
 		grpc_fields_metadata(&fields, &each->sending);
 	}
 	grpc_fields_metadata(&fields, &each->trailers);

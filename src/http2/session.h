@@ -60,12 +60,28 @@ const char *http2_library_version(void);
 
 /*
  * A header field to send. `name` is lower-case. Both are copied unless `borrow`:
- * then they must outlive the session.
+ * then they must outlive the session. Laid out as nghttp2 wants it, so that nobody
+ * has to copy; made by HTTP2_FIELD() and http2_field().
  */
 struct http2_field {
-	struct str name, value;
-	bool borrow;
+	const char *name, *value;
+	size_t name_len, value_len;
+	uint8_t flags;
 };
+
+#define HTTP2_FIELD_BORROWED 6 /* nghttp2: copy neither name nor value */
+
+/* Of two literals, for static initialisers. */
+#define HTTP2_FIELD(name, value)                                                           \
+	{                                                                                  \
+		(name), (value), sizeof(name) - 1, sizeof(value) - 1, HTTP2_FIELD_BORROWED \
+	}
+
+static inline struct http2_field http2_field(struct str name, struct str value, bool borrow)
+{
+	return (struct http2_field){ name.data, value.data, name.len, value.len,
+				     borrow ? HTTP2_FIELD_BORROWED : 0 };
+}
 
 enum http2_block { HTTP2_REQUEST, HTTP2_INFORMATIONAL, HTTP2_RESPONSE, HTTP2_TRAILERS };
 

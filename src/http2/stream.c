@@ -13,9 +13,6 @@
 
 #include "http2/session_p.h"
 
-/* Fields of a block that are handed over without an allocation of ours. */
-#define FIELDS_ON_STACK 32
-
 /* What counts as progress of a stream that its peer's window holds back. */
 #define PROGRESS_BYTES 128
 
@@ -102,25 +99,22 @@ bool http2_stream_open(const struct http2_stream *stream)
 	return stream->session && stream->id != 0;
 }
 
-/* nghttp2's form of `fields`: in `stack`, or in memory that is the caller's to free. */
-static nghttp2_nv *convert(const struct http2_field *fields, size_t n, nghttp2_nv *stack)
-{
-	nghttp2_nv *nv = n <= FIELDS_ON_STACK ? stack : malloc(n * sizeof(*nv));
+#define SAME_PLACE(ours, theirs)                                                           \
+	_Static_assert(offsetof(struct http2_field, ours) == offsetof(nghttp2_nv, theirs), \
+		       "struct http2_field is laid out as nghttp2_nv is")
+SAME_PLACE(name, name);
+SAME_PLACE(value, value);
+SAME_PLACE(name_len, namelen);
+SAME_PLACE(value_len, valuelen);
+SAME_PLACE(flags, flags);
+_Static_assert(sizeof(struct http2_field) == sizeof(nghttp2_nv) &&
+		       HTTP2_FIELD_BORROWED ==
+			       (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE),
+	       "struct http2_field is laid out as nghttp2_nv is");
 
-	assert(n > 0);
-	for (size_t i = 0; nv && i < n; i++) {
-		nv[i] = (nghttp2_nv){
-			/* nghttp2 does not write to them */
-			.name = (uint8_t *)(uintptr_t)fields[i].name.data,
-			.value = (uint8_t *)(uintptr_t)fields[i].value.data,
-			.namelen = fields[i].name.len,
-			.valuelen = fields[i].value.len,
-			.flags = fields[i].borrow ? NGHTTP2_NV_FLAG_NO_COPY_NAME |
-							    NGHTTP2_NV_FLAG_NO_COPY_VALUE
-						  : NGHTTP2_NV_FLAG_NONE,
-		};
-	}
-	return nv;
+static const nghttp2_nv *nv_of(const struct http2_field *fields)
+{
+	return (const void *)fields;
 }
 
 static int errno_of(int rv)
@@ -131,17 +125,10 @@ static int errno_of(int rv)
 int http2_stream_request(struct http2_session *session, struct http2_stream *stream,
 			 const struct http2_field *fields, size_t n)
 {
-	nghttp2_nv stack[FIELDS_ON_STACK], *nv = convert(fields, n, stack);
 	nghttp2_data_provider source = { .source.ptr = stream, .read_callback = http2_stream_read };
-	int32_t id;
+	int32_t id =
+		nghttp2_submit_request(session->nghttp2, NULL, nv_of(fields), n, &source, stream);
 
-	if (!nv) {
-		return -ENOMEM;
-	}
-	id = nghttp2_submit_request(session->nghttp2, NULL, nv, n, &source, stream);
-	if (nv != stack) {
-		free(nv);
-	}
 	if (id < 0) {
 		return errno_of(id);
 	}
@@ -159,7 +146,6 @@ int http2_stream_request(struct http2_session *session, struct http2_stream *str
 int http2_stream_respond(struct http2_stream *stream, const struct http2_field *fields, size_t n,
 			 bool end)
 {
-	nghttp2_nv stack[FIELDS_ON_STACK], *nv;
 	nghttp2_data_provider source = { .source.ptr = stream, .read_callback = http2_stream_read };
 	int rv;
 
@@ -167,15 +153,8 @@ int http2_stream_respond(struct http2_stream *stream, const struct http2_field *
 		return -ECANCELED;
 	}
 	assert(!stream->submitted);
-	nv = convert(fields, n, stack);
-	if (!nv) {
-		return -ENOMEM;
-	}
-	rv = nghttp2_submit_response(stream->session->nghttp2, stream->id, nv, n,
+	rv = nghttp2_submit_response(stream->session->nghttp2, stream->id, nv_of(fields), n,
 				     end ? NULL : &source);
-	if (nv != stack) {
-		free(nv);
-	}
 	if (rv != 0) {
 		return errno_of(rv);
 	}
@@ -220,7 +199,7 @@ static const struct http2_field *keep_trailers(struct http2_stream *stream,
 	char *text;
 
 	for (size_t i = 0; i < n; i++) {
-		size += fields[i].borrow ? 0 : fields[i].name.len + fields[i].value.len;
+		size += fields[i].flags ? 0 : fields[i].name_len + fields[i].value_len;
 	}
 	kept = malloc(size);
 	if (!kept) {
@@ -229,14 +208,14 @@ static const struct http2_field *keep_trailers(struct http2_stream *stream,
 	text = (char *)(kept + n);
 	for (size_t i = 0; i < n; i++) {
 		kept[i] = fields[i];
-		if (fields[i].borrow) {
+		if (fields[i].flags) {
 			continue;
 		}
-		kept[i].name.data = text;
-		text = mempcpy(text, fields[i].name.data, fields[i].name.len);
-		kept[i].value.data = text;
-		if (fields[i].value.len > 0) {
-			text = mempcpy(text, fields[i].value.data, fields[i].value.len);
+		kept[i].name = text;
+		text = mempcpy(text, fields[i].name, fields[i].name_len);
+		kept[i].value = text;
+		if (fields[i].value_len > 0) {
+			text = mempcpy(text, fields[i].value, fields[i].value_len);
 		}
 	}
 	stream->trailers_memory = kept;
@@ -301,14 +280,9 @@ void http2_stream_consume(struct http2_stream *stream, size_t n)
 
 static int submit_trailers(struct http2_session *session, struct http2_stream *stream)
 {
-	nghttp2_nv stack[FIELDS_ON_STACK];
-	nghttp2_nv *nv = convert(stream->trailers, stream->n_trailers, stack);
-	int rv = nv ? nghttp2_submit_trailer(session->nghttp2, stream->id, nv, stream->n_trailers)
-		    : NGHTTP2_ERR_NOMEM;
+	int rv = nghttp2_submit_trailer(session->nghttp2, stream->id, nv_of(stream->trailers),
+					stream->n_trailers);
 
-	if (nv != stack) {
-		free(nv);
-	}
 	forget_trailers(stream);
 	return rv;
 }
