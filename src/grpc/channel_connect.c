@@ -97,8 +97,11 @@ void grpc_channel_connect_failed(struct grpc_channel *channel, int err, struct s
 }
 
 /* What a peer speaks that sent this instead of SETTINGS. */
-static void describe_heard(const struct grpc_link *link, int err, char *text, size_t size)
+static void describe_heard(const struct grpc_link *link, char *text, size_t size)
 {
+	const struct grpc_channel *channel = link->channel;
+	bool silent = timers_now(channel->options.timers) - link->attached_ns >=
+		      channel->http2.handshake_timeout_ns;
 	const uint8_t *heard = (const uint8_t *)link->heard;
 	struct str said = { link->heard, link->n_heard };
 	char first_line[GRPC_HEARD_BYTES + 1];
@@ -111,9 +114,8 @@ static void describe_heard(const struct grpc_link *link, int err, char *text, si
 	first_line[n] = '\0';
 	if (said.len == 0) {
 		snprintf(text, size, "%s",
-			 err == -ETIMEDOUT ? "the server took the connection, and said nothing"
-					   : "the server closed the connection before it spoke "
-					     "HTTP/2");
+			 silent ? "the server took the connection, and said nothing"
+				: "the server closed the connection before it spoke HTTP/2");
 	} else if (str_has_prefix(said, STR("HTTP/"))) {
 		snprintf(text, size, "the server speaks HTTP/1, not HTTP/2: \"%s\"", first_line);
 	} else if (said.len >= 2 && heard[0] >= 0x14 && heard[0] <= 0x17 && heard[1] == 3) {
@@ -222,7 +224,7 @@ static void session_closed(void *user, int err)
 	list_remove(&link->node);
 	if (channel->current == link) {
 		if (!was_ready) {
-			describe_heard(link, err, why, sizeof(why));
+			describe_heard(link, why, sizeof(why));
 		}
 		lose(channel, link, str_from(why));
 	}
@@ -258,6 +260,7 @@ struct engine *grpc_channel_attach(struct grpc_channel *channel, const struct gr
 	link->channel = channel;
 	link->connection.peer = peer;
 	link->attempt_ns = channel->attempt_ns;
+	link->attached_ns = timers_now(channel->options.timers);
 	link->connection.session = http2_session_new(&options, &session_events, link);
 	if (!link->connection.session) {
 		free(link);

@@ -15,6 +15,7 @@ struct grpc_link {
 	struct grpc_channel *channel;
 	struct list node;
 	int64_t attempt_ns; /* when the attempt that made it began */
+	int64_t attached_ns;
 	int64_t backoff_ns; /* what the backoff was before the peer's SETTINGS reset it */
 	bool ready;         /* the peer's SETTINGS are in */
 	bool served;        /* a call was answered on it */
