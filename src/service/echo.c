@@ -77,6 +77,14 @@ static bool valid(const void *message)
 		(struct str){ (const char *)request->message.data, request->message.len });
 }
 
+static bool valid_response(const void *message)
+{
+	const Echo__EchoResponse *response = message;
+
+	return utf8_valid(
+		(struct str){ (const char *)response->message.data, response->message.len });
+}
+
 static const struct grpc_call_events events = {
 	.message = on_message,
 	.closed = on_closed,
@@ -91,6 +99,7 @@ static const struct grpc_method methods[] = {
 		.events = &events,
 		.state_size = sizeof(struct echo),
 		.valid = valid,
+		.valid_response = valid_response,
 	},
 };
 
