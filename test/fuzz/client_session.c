@@ -18,7 +18,11 @@ enum choice {
 	SMALL_QUEUE = 8,
 	DRAIN_AT_END = 16,
 	CALL_FIRST = 32, /* before any byte arrives */
+	KEEPALIVE = 64,
+	KEEPALIVE_ALWAYS = 128,
 };
+
+enum more_choices { FEW_IDS = 1 };
 
 #define MAX_CONNECTS 8
 #define MAX_CALLS    SCRIPT_MAX_CALLS
@@ -130,7 +134,7 @@ static void on_aside(struct host *host, enum aside what, uint32_t argument, stru
 	}
 }
 
-static void begin(struct calling *calling, uint8_t choices)
+static void begin(struct calling *calling, uint8_t choices, uint8_t more)
 {
 	struct grpc_channel_options options = {
 		.http2 = &calling->limits,
@@ -153,6 +157,11 @@ static void begin(struct calling *calling, uint8_t choices)
 	if (choices & SMALL_QUEUE) {
 		calling->limits.stream_high_water = 2000;
 		calling->limits.stream_low_water = 500;
+	}
+	calling->limits.keepalive_time_ns = choices & KEEPALIVE ? 10 * NS_PER_S : 0;
+	calling->limits.keepalive_without_calls = choices & KEEPALIVE_ALWAYS;
+	if (more & FEW_IDS) {
+		calling->limits.max_stream_id = 5;
 	}
 	host_init(&calling->world.host);
 	calling->world.host.aside = on_aside;
@@ -213,11 +222,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, data + size };
 	struct calling calling = { 0 };
-	uint8_t choices = input_byte(&input);
+	uint8_t choices = input_byte(&input), more = input_byte(&input);
 
-	input_byte(&input); /* room for more choices */
 	heap.fail_at = 0;
-	begin(&calling, choices);
+	begin(&calling, choices, more);
 	host_run(&calling.world.host, &input);
 	end(&calling, choices);
 	return 0;

@@ -260,6 +260,13 @@ SERVER = {
     "pings": literal(ACKED, *[frame(PING, 0, 0, b"12345678")] * 20),
     "silence": aside(ADVANCE, 11000),
     "half-preface": literal(aside(RAW, 0, PREFACE[:10]), aside(ADVANCE, 1), aside(RAW, 0, PREFACE[10:] + frame(SETTINGS, 0, 0))),
+    "keepalive": literal(ACKED, aside(ADVANCE, 1100), frame(PING, ACK, 0, b"12345678"), aside(ADVANCE, 1100), aside(ADVANCE, 21000)),
+    "idle": literal(ACKED, call(1, ECHO, HELLO), aside(ADVANCE, 1900), call(3, ECHO, HELLO), aside(ADVANCE, 2100), frame(PING, ACK, 0, b"draining")),
+    "age": literal(ACKED, call(1, "/f.F/B", b"", end=False), aside(ADVANCE, 3400), frame(PING, ACK, 0, b"draining"), aside(ADVANCE, 1100)),
+    "slow-headers": literal(ACKED, aside(RAW, 0, frame(HEADERS, END_HEADERS, 1, fields(request(ECHO)))[:30]), aside(ADVANCE, 10100)),
+    "slow-data": literal(ACKED, aside(RAW, 0, call(1, ECHO, HELLO)[:-5]), aside(ADVANCE, 9000), aside(RAW, 0, b"h"), aside(ADVANCE, 9000), aside(ADVANCE, 2000)),
+    "stalled-stream": literal(PREFACE, frame(SETTINGS, 0, 0, b"\0\4\0\0\0\0"), call(1, ECHO, HELLO), aside(ADVANCE, 20000), aside(ADVANCE, 20000)),
+    "glitches": literal(ACKED, *[frame(DATA, 0, 1)] * 30, *[frame(0x42, 0, 0)] * 30),
     "http1": literal(aside(RAW, 0, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
     "tls": literal(aside(RAW, 0, b"\x16\3\1\2\0\1\0\1\xfc\3\3" + b"\0" * 40)),
     "no-memory": literal(ACKED, aside(NO_MEMORY, 7), call(1, ECHO, HELLO), aside(NO_MEMORY, 0x0203), call(3, "/f.F/U", script((SEND, 2), (OK, 0)))),
@@ -280,8 +287,8 @@ except ImportError:
     print("no python3-hpack: no seed with its compression", file=sys.stderr)
 
 for name, text in SERVER.items():
-    for choices in (0x00, 0x41, 0x86, 0x38, 0xFF):
-        seed("server_session", f"{name}-{choices:02x}", bytes([choices, 0]) + text)
+    for choices, more in ((0x00, 0x00), (0x41, 0x01), (0x86, 0x06), (0x38, 0x3F), (0xFF, 0x1F)):
+        seed("server_session", f"{name}-{choices:02x}", bytes([choices, more]) + text)
 
 RESPONSE = [(":status", "200"), ("content-type", "application/grpc")]
 TRAILERS = [("grpc-status", "0")]
@@ -331,5 +338,5 @@ CLIENT = {
     "no-memory": literal(aside(NO_MEMORY, 3), made(), READY, aside(NO_MEMORY, 2), reply(1, message(b"\0"))),
 }
 for name, text in CLIENT.items():
-    for choices in (0x00, 0x10, 0x2F):
-        seed("client_session", f"{name}-{choices:02x}", bytes([choices, 0]) + text)
+    for choices, more in ((0x00, 0x00), (0x50, 0x00), (0xEF, 0x01)):
+        seed("client_session", f"{name}-{choices:02x}", bytes([choices, more]) + text)

@@ -25,6 +25,15 @@ enum choice {
 	DRAIN_AT_END = 128, /* not the peer's FIN */
 };
 
+enum more_choices {
+	KEEPALIVE = 1,
+	IDLE_ENDS = 2,
+	AGE_ENDS = 4,
+	AGE_CUTS = 8,
+	PINGS_WELCOME = 16,
+	STALLS_FOREVER = 32,
+};
+
 struct method_counts {
 	struct counter started, ok, failed, calls_ok, calls_failed;
 	struct gauge in_flight;
@@ -43,6 +52,20 @@ struct served {
 	struct health health;
 	struct grpc_server *server;
 };
+
+static void set_clocks(struct http2_limits *limits, uint8_t choices)
+{
+	limits->keepalive_time_ns = choices & KEEPALIVE ? NS_PER_S : 0;
+	limits->max_idle_ns = choices & IDLE_ENDS ? 2 * NS_PER_S : 0;
+	limits->max_age_ns = choices & AGE_ENDS ? 3 * NS_PER_S : 0;
+	limits->max_age_grace_ns = choices & AGE_CUTS ? NS_PER_S : 0;
+	if (choices & PINGS_WELCOME) {
+		limits->keepalive_min_time_ns = NS_PER_MS;
+	}
+	if (choices & STALLS_FOREVER) {
+		limits->stall_timeout_ns = 0;
+	}
+}
 
 static void set_limits(struct grpc_server_limits *limits, uint8_t choices)
 {
@@ -141,7 +164,7 @@ static void add_constant_services(struct served *served)
 	MUST(grpc_server_add(served->server, &interop_service, &interop, NULL) == 0);
 }
 
-static void serve(struct served *served, uint8_t choices)
+static void serve(struct served *served, uint8_t choices, uint8_t more)
 {
 	struct grpc_server_options options = {
 		.limits = &served->limits,
@@ -152,6 +175,7 @@ static void serve(struct served *served, uint8_t choices)
 	};
 
 	set_limits(&served->limits, choices);
+	set_clocks(&served->limits.http2, more);
 	set_meters(served);
 	host_init(&served->world.host);
 	served->world.host.aside = on_aside;
@@ -203,11 +227,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct grpc_peer peer = { 1, "peer" };
 	struct input input = { data, data + size };
 	struct served served = { 0 };
-	uint8_t choices = input_byte(&input);
+	uint8_t choices = input_byte(&input), more = input_byte(&input);
 
-	input_byte(&input); /* room for more choices */
 	heap.fail_at = 0;
-	serve(&served, choices);
+	serve(&served, choices, more);
 	host_adopt(&served.world.host, grpc_server_accept(served.server, &peer));
 	host_run(&served.world.host, &input);
 	end(&served, choices);
