@@ -116,7 +116,8 @@ def test_a_watch_that_begins_during_the_delay_hears_it_at_once(serve):
         peer.until(lambda: peer.of(DATA, stream), "the first answer")
         assert peer.of(DATA, stream)[0].payload == message(b"\x08\x02")
         assert not peer.of(GOAWAY)
-        assert peer.response(stream).status == UNAVAILABLE
+        read_to_the_end(peer)
+        assert peer.answer(stream).status == UNAVAILABLE
     assert server.wait() == 0
 
 

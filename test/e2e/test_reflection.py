@@ -96,18 +96,19 @@ def test_host_and_request_come_back(made):
     assert sorted(fields(answer[2])) == sorted(fields(asked))
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        field(3, "no/such.proto"), field(3, ""), field(4, "muzz"), field(4, ".muzz.Service"), field(4, "muzz.Service."),
-        field(4, b"muzz.Service\0x"), field(6, "muzz.Service"), field(6, "no.Type"),
-        field(5, field(1, "muzz.EchoRequest") + b"\x10\x07"),
-        field(3, "grpc/testing/test.proto"), field(4, "grpc.testing.TestService"),
-    ],
-)
-def test_what_is_not_served_is_not_found_and_the_stream_goes_on(made, asked):
+FILE, SYMBOL, EXTENSION, NUMBERS = 3, 4, 5, 6
+MISSING = [
+    (FILE, "no/such.proto"), (FILE, ""), (FILE, "grpc/testing/test.proto"),
+    (SYMBOL, "muzz"), (SYMBOL, ".muzz.Service"), (SYMBOL, "muzz.Service."), (SYMBOL, "muzz.Service\0x"),
+    (SYMBOL, "grpc.testing.TestService"), (NUMBERS, "muzz.Service"), (NUMBERS, "no.Type"),
+    (EXTENSION, field(1, "muzz.EchoRequest") + b"\x10\x07"),
+]
+
+
+@pytest.mark.parametrize("number, name", MISSING, ids=[f"{number}-{i}" for i, (number, _) in enumerate(MISSING)])
+def test_what_is_not_served_is_not_found_and_the_stream_goes_on(made, number, name):
     stream = Stream(made)
-    assert stream.error(asked)[1] == grpc.StatusCode.NOT_FOUND.value[0]
+    assert stream.error(field(number, name))[1] == grpc.StatusCode.NOT_FOUND.value[0]
     assert stream.services() == SERVICES
     assert stream.end() == grpc.StatusCode.OK
 
@@ -124,6 +125,7 @@ def test_a_message_without_extensions_has_none(made):
         (field(1, "host"), grpc.StatusCode.INVALID_ARGUMENT),
         (field(4, b"\xff"), grpc.StatusCode.INTERNAL),
     ],
+    ids=["empty", "only-a-host", "not-utf8"],
 )
 def test_a_request_that_makes_no_sense_ends_the_stream(made, asked, status):
     with pytest.raises(grpc.RpcError) as error:
