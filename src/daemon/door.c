@@ -243,6 +243,9 @@ static int port_opened(struct port *port, int err)
 		return err;
 	}
 	list_append(&port->door->ports, &port->node);
+	if (port->door->options.user_timeout_ns > 0) {
+		listener_set_user_timeout(port->listener, port->door->options.user_timeout_ns);
+	}
 	return 0;
 }
 

@@ -60,6 +60,7 @@ struct door_options {
 	const char *default_port;
 	const struct meters_door_set *meters;
 	struct connection_limits limits;
+	int64_t user_timeout_ns; /* of its sockets, see listener.h; 0: the system's */
 	size_t max_guests;       /* on this door */
 	size_t max_house_guests; /* on all doors, when one comes in here */
 	/*

@@ -411,6 +411,9 @@ static void build_doors(struct app *app)
 		door.limits = connection_default_limits;
 		if (i == DOOR_METRICS) { /* nobody waits for a scrape for longer */
 			door.limits.write_stall_ns = web_default_limits.http1.write_timeout_ns;
+		} else if (app->config.grpc_keepalive_time_ns != CONFIG_INFINITY_NS) {
+			/* Who has vanished answers no PING, and acknowledges no reply either. */
+			door.user_timeout_ns = app->config.grpc_keepalive_timeout_ns;
 		}
 		door.name = door_names[i];
 		door.meters = &app->meters.doors[i];

@@ -17,6 +17,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -376,6 +378,17 @@ int listener_adopt(struct loop *loop, int fd, const struct listener_meters *mete
 const struct address *listener_address(const struct listener *listener)
 {
 	return &listener->sockets[0].address;
+}
+
+void listener_set_user_timeout(struct listener *listener, int64_t ns)
+{
+	unsigned ms = (unsigned)MIN(ns / NS_PER_MS, (int64_t)INT32_MAX);
+
+	for (size_t i = 0; i < listener->n; i++) {
+		/* Other kinds of socket do not know it, and need it as little. */
+		(void)setsockopt(listener->sockets[i].fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms,
+				 sizeof(ms));
+	}
 }
 
 void listener_pause(struct listener *listener, bool paused)

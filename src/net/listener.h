@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "metrics/counter.h"
 #include "net/address.h"
@@ -46,6 +47,11 @@ int listener_adopt(struct loop *loop, int fd, const struct listener_meters *mete
 
 /* The bound address (the real port for port 0). */
 const struct address *listener_address(const struct listener *listener);
+/*
+ * For tcp: a peer that acknowledges none of what was sent to it for so long is
+ * given up (TCP_USER_TIMEOUT), in whole ms. Whoever is accepted inherits it.
+ */
+void listener_set_user_timeout(struct listener *listener, int64_t ns);
 /* Stop taking new peers, or go on; what waits in the backlog stays there. */
 void listener_pause(struct listener *listener, bool paused);
 /*
