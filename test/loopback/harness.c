@@ -39,6 +39,7 @@ static void release_end(struct pair_end *end, int err)
 	buffer_free(&end->unread);
 	if (engine) {
 		engine->ops->release(engine, err);
+		end->wakes = 0;
 	}
 }
 
