@@ -35,6 +35,9 @@ PEERS = {
     # It is not told how a request came.
     "grpcio's server": STANDARD + ("server_compressed_unary", "server_compressed_streaming") + SOAK,
 }
+# grpc-go's client cancels, and half-closes with its next step: now and then (3 in 1000, against its own
+# server too) the half-close leaves first, the call is answered, and the case finds OK in place of CANCELLED.
+ATTEMPTS = {("grpc-go > echod", "cancel_after_begin"): 3}
 
 
 def our_server(context):
@@ -159,7 +162,13 @@ def column(context, row, title, cases, prepare, serve):
         with serve() as server:
             port = getattr(server, "grpc_port", server)
             for case in cases:
-                results[case] = one_case(context, row, command(port, case), f"interop-{file_name(title)}-{case}", case)
+                log = context.logs / f"interop-{file_name(title)}-{case}.log"
+                wrong = attempt(command(port, case), log, ATTEMPTS.get((title, case), 1))
+                results[case] = "FAIL" if wrong else "pass"
+                if wrong:
+                    row.failed.append(f"{case}: {wrong} ({log.name})")
+                else:
+                    row.passed += 1
     except (RuntimeError, AssertionError, OSError) as error:
         left = [case for case in cases if case not in results]
         results.update(dict.fromkeys(left, "FAIL"))
@@ -167,15 +176,18 @@ def column(context, row, title, cases, prepare, serve):
     return row
 
 
-def one_case(context, row, command, log_name, case):
-    log = context.logs / f"{log_name}.log"
-    code = tools.run(command, log, CASE_SECONDS)
-    words = tools.sanitizer_words(log)
-    if code == 0 and not words:
-        row.passed += 1
-        return "pass"
-    row.failed.append(f"{case}: {words or tools.last_line(log)[:160]} ({log.name})")
-    return "FAIL"
+def attempt(command, log, times):
+    """What went wrong with a case; "" for a success, which may take so many attempts."""
+    wrong = ""
+    for _ in range(times):
+        code = tools.run(command, log, CASE_SECONDS)
+        words = tools.sanitizer_words(log)
+        if code == 0 and not words:
+            return ""
+        wrong = words or tools.last_line(log)[:160]
+        if words:
+            break
+    return wrong
 
 
 def file_name(words):
