@@ -40,24 +40,20 @@ static ssize_t give_to_nghttp2(struct http2_session *session, const uint8_t *byt
 #endif
 }
 
-/* The ledger has found what ends the connection; nghttp2 may have found something before. */
+/* The ledger has found what ends the connection. */
 static void breach(struct http2_session *session, enum http2_ledger_stop stop)
 {
-	if (!nghttp2_session_want_read(session->nghttp2)) {
-		return;
-	}
+	session->deaf = true;
 	switch (stop) {
 	case HTTP2_LEDGER_CONTINUATIONS:
 		http2_session_count(session, HTTP2_BOUND_CONTINUATIONS);
 		http2_session_condemn(session, HTTP2_ENHANCE_YOUR_CALM, "too_many_continuations");
 		break;
 	case HTTP2_LEDGER_NEVER_OPENED:
-		http2_session_condemn(session, HTTP2_PROTOCOL_ERROR,
-				      "HEADERS: the stream id goes back");
+		http2_session_terminate(session, HTTP2_PROTOCOL_ERROR);
 		break;
 	default:
-		http2_session_condemn(session, HTTP2_STREAM_CLOSED,
-				      "DATA or HEADERS: the stream has ended");
+		http2_session_terminate(session, HTTP2_STREAM_CLOSED);
 		break;
 	}
 }
@@ -86,6 +82,9 @@ ssize_t http2_session_input(struct http2_session *session, const uint8_t *bytes,
 {
 	size_t at = 0;
 
+	if (session->deaf) {
+		return (ssize_t)n;
+	}
 	while (at < n && !session->condemned) {
 		size_t preface = MIN(session->preface_left, n - at);
 		size_t most = MIN(n - at, SLICE_BYTES), part;

@@ -48,7 +48,7 @@ const char *http2_error_name(uint32_t code)
 	return code < ARRAY_SIZE(names) ? names[code] : "other";
 }
 
-static void terminate(struct http2_session *session, uint32_t code)
+void http2_session_terminate(struct http2_session *session, uint32_t code)
 {
 	(void)nghttp2_session_terminate_session(session->nghttp2, code);
 	session->phase = HTTP2_DRAINED;
@@ -325,7 +325,7 @@ static void drain(struct engine *engine, enum engine_drain how)
 	} else if (session->preface_left > 0) {
 		session->mute = true;
 	} else {
-		terminate(session, NGHTTP2_NO_ERROR);
+		http2_session_terminate(session, NGHTTP2_NO_ERROR);
 	}
 	http2_session_wake(session);
 }

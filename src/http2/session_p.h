@@ -41,6 +41,7 @@ struct http2_session {
 	bool room_changed;       /* a stream closed, or SETTINGS came: `room` is due */
 	bool mute;               /* the peer speaks no HTTP/2: it gets no byte more */
 	bool condemned;          /* a GOAWAY is the next thing that it says, and the last */
+	bool deaf;               /* after an error of the peer's, what it says means nothing */
 	bool ids_ran_out;        /* client: `goaway` is due */
 	uint8_t last_code;       /* enum http2_error of that GOAWAY, */
 	const char *last_words;  /* and its debug data */
@@ -92,6 +93,12 @@ static inline void http2_session_condemn(struct http2_session *session, enum htt
 void http2_sent_goaway(struct http2_session *session, uint32_t code);
 /* events.c: nghttp2's callbacks. 0 or -ENOMEM. */
 int http2_callbacks_new(nghttp2_session_callbacks **ret);
+
+/*
+ * session.c: a GOAWAY of nghttp2's, after what it has queued already: another one, if
+ * it found an error itself. Not from its callbacks.
+ */
+void http2_session_terminate(struct http2_session *session, uint32_t code);
 
 /* input.c: of the host's input, how much was taken; or negative errno. */
 ssize_t http2_session_input(struct http2_session *session, const uint8_t *bytes, size_t n);
