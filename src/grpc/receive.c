@@ -16,6 +16,7 @@
 
 #include "grpc/call_p.h"
 #include "grpc/message.h"
+#include "grpc/server_p.h"
 
 static struct grpc_call_flow *use_flow(struct grpc_call *call)
 {
@@ -276,6 +277,9 @@ void grpc_call_next(struct grpc_call *call)
 	}
 	arena_reset(&call->flow.arena);
 	give_credit(call);
+	if (call->server) {
+		grpc_server_charge(call);
+	}
 	if (buffer_len(&call->flow.pending) > 0 || call->stream.peer_ended) {
 		if (call->server) {
 			http2_stream_wake_later(&call->stream);
