@@ -1,13 +1,16 @@
 """gRPC's wire contract, the client's side of it: a server by hand whose answers may break every rule."""
+import gzip
+import json
 import struct
+import subprocess
 import time
 
 import pytest
 
-from daemon import until
+from daemon import environment, unused_port, until
 from frames import (
-    CANCEL, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR, RST_STREAM,
-    block, headers, message, rst_stream, settings, window_update,
+    CANCEL, DATA, GOAWAY, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR, RST_STREAM,
+    block, data, echo, frame, headers, message, rst_stream, settings, window_update,
 )
 from host import HEAD, MOST, OK, REPLY, host, only, outcome, unary  # noqa: F401 (fixtures)
 
@@ -231,3 +234,132 @@ def test_a_goaway_that_breaks_the_rules_ends_the_connection(host, run, ids):
             guest.goaway(last)
 
     assert outcome(run("client", "--timeout=5s", host(serve).target)) == "UNAVAILABLE"
+
+
+# --- what is said of a server that turns the client away ---
+
+
+def served_by(serve):
+    """A server of one connection whose `serve(guest)` follows its SETTINGS."""
+
+    def both(guest, _):
+        guest.hello()
+        serve(guest)
+
+    return both
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", b'HTTP/1, not HTTP/2: "HTTP/1.1 400 Bad Request"'),
+        (b"\x15\x03\x01\0\2\2\x46", b"speaks TLS"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", b'speaks SSH, not HTTP/2: "SSH-2.0-OpenSSH_9.2p1"'),
+        (b"220 mail.example.org ESMTP\r\n", b'it said "220 mail.example.org ESMTP"'),
+        (b"", b"closed the connection before it spoke HTTP/2"),
+    ],
+    ids=["HTTP/1", "TLS", "SSH", "SMTP", "nothing"],
+)
+def test_a_peer_that_speaks_something_else_is_named(host, run, said, words):
+    def serve(guest, _):
+        guest.send(said)
+        guest.read(24)
+        raise OSError
+
+    done = run("client", "--timeout=5s", host(serve).target)
+    assert outcome(done) == "UNAVAILABLE"
+    assert words in done.stderr, done.stderr
+
+
+def test_a_deadline_in_the_queue_does_not_blame_the_server_for_silence(host, run):
+    def serve(guest, _):
+        guest.hello({MAX_CONCURRENT_STREAMS: 0})
+
+    done = run("client", "--timeout=300ms", host(serve).target)
+    assert outcome(done) == "DEADLINE_EXCEEDED"
+    assert b"before the server admitted another stream" in done.stderr
+
+
+def test_a_goaway_that_complains_is_told(host, run):
+    def serve(guest):
+        stream = guest.request()
+        guest.send(frame(GOAWAY, payload=struct.pack(">II", stream, 11) + b"too_many_pings"))
+        guest.send(unary()(stream))
+
+    done = run("client", "--timeout=5s", host(served_by(serve)).target)
+    assert (done.returncode, done.stdout) == (0, b"Hello, world!\n")
+    assert b"ENHANCE_YOUR_CALM, too_many_pings" in done.stderr
+
+
+# --- flags of the client that show on the wire ---
+
+
+def test_attempts_are_counted_apart_from_the_call(host, run):
+    streams = []
+
+    def serve(guest):
+        while True:
+            streams.append(guest.request())
+            guest.send(rst_stream(streams[-1], 7) if len(streams) == 1 else unary()(streams[-1]))
+
+    done = run("client", "--output=json", "--timeout=5s", host(served_by(serve)).target)
+    result = json.loads(done.stdout)
+    assert (result["status"], result["attempts"]) == ("OK", 2)
+
+
+@pytest.mark.parametrize("flag", [[], ["--gzip"]], ids=["plain", "gzip"])
+def test_a_request_is_compressed_where_that_is_asked_for(host, run, flag):
+    seen = []
+
+    def serve(guest):
+        kind, _, stream, payload = guest.until(lambda kind, *_: kind == DATA)
+        assert kind == DATA
+        seen.append(payload)
+        guest.send(headers(stream, block([*HEAD, ("grpc-encoding", "gzip")])))
+        reply = gzip.compress(echo("x" * 1000))
+        guest.send(data(stream, message(reply, 1)) + headers(stream, block(OK), True))
+
+    done = run("client", "--timeout=5s", "--message=" + "x" * 1000, *flag, host(served_by(serve)).target)
+    assert (done.returncode, done.stdout) == (0, b"x" * 1000 + b"\n")
+    assert seen[0][0] == len(flag)
+    plain = gzip.decompress(seen[0][5:]) if flag else seen[0][5:]
+    assert plain == echo("x" * 1000)
+
+
+def test_waiting_for_ready_outlasts_a_server_that_is_not_there_yet(serve, echod):
+    port = unused_port()
+    waiting = subprocess.Popen(
+        [echod, "client", "--wait-for-ready", "--timeout=15s", f"127.0.0.1:{port}"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+    )
+    time.sleep(0.5)
+    assert waiting.poll() is None
+    serve(f"--grpc.listen-address=127.0.0.1:{port}")
+    assert waiting.communicate(timeout=20) == (b"Hello, world!\n", b"")
+    assert waiting.returncode == 0
+
+
+def test_waiting_for_ready_ends_with_the_deadline_and_says_why(run):
+    done = run("client", "--wait-for-ready", "--timeout=500ms", f"127.0.0.1:{unused_port()}")
+    assert outcome(done) == "DEADLINE_EXCEEDED"
+    assert b"refused" in done.stderr
+
+
+def test_a_run_goes_on_soon_after_its_server_is_back(serve, echod):
+    """Its dials are 100 ms apart at first and never more than a second or so."""
+    port = unused_port()
+    address = f"--grpc.listen-address=127.0.0.1:{port}"
+    server = serve(address)
+    client = subprocess.Popen(
+        [echod, "client", "--duration=4s", "--concurrency=4", "--output=json", f"127.0.0.1:{port}"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(),
+    )
+    until(lambda: server.value("total_requests") > 20, "load")
+    server.stop()
+    again = serve(address)
+    start = time.monotonic()
+    until(lambda: again.value("total_requests") > 20, "load again")
+    assert time.monotonic() - start < 1.5
+    result = json.loads(client.communicate(timeout=20)[0])
+    assert client.returncode == 0
+    assert result["attempts"] >= result["statuses"]["OK"]["calls"]
