@@ -57,3 +57,20 @@ def test_links_between_documents_lead_somewhere():
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_every_test_that_the_wire_contract_names_exists():
+    text = (ROOT / "docs/wire.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/.]+)::(\w+)`", text))
+    assert len(named) > 150, "the tables are not understood any more"
+    for file, name in sorted(named):
+        source = (ROOT / "test" / file).read_text(encoding="utf-8")
+        begins = rf"^def {name}\(" if file.endswith(".py") else rf"^static void {name}\("
+        assert re.search(begins, source, re.M), f"{file} has no {name}"
+
+
+def test_every_row_of_the_wire_contract_names_a_test():
+    text = (ROOT / "docs/wire.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| behaviour |")]
+    assert len(rows) > 80
+    assert [row for row in rows if "::" not in row.rpartition(" | ")[2]] == []

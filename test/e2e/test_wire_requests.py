@@ -8,8 +8,8 @@ import pytest
 
 from daemon import until
 from frames import (
-    ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PREFACE, PROTOCOL_ERROR,
-    PUSH_PROMISE, SETTINGS, block, frame, headers, message, request, rst_stream, settings,
+    ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PADDED, PREFACE,
+    PROTOCOL_ERROR, PUSH_PROMISE, SETTINGS, block, frame, headers, message, request, rst_stream, settings,
 )
 from host import HEAD, MOST, OK, REPLY, Serving, host, only, outcome, unary  # noqa: F401 (fixtures)
 
@@ -231,6 +231,36 @@ def test_data_that_comes_after_a_deadline_is_dropped_and_costs_no_window(host, r
     statuses = {name: one["calls"] for name, one in json.loads(done.stdout)["statuses"].items()}
     assert statuses == {"OK": 1, "DEADLINE_EXCEEDED": 8}, done
     assert spent == [late] * 8
+
+
+def test_a_server_that_finds_us_too_lively_is_told_of_and_the_call_finishes(host, run):
+    def serve(guest, _):
+        guest.hello()
+        stream = guest.request()
+        guest.send(frame(GOAWAY, payload=struct.pack(">II", stream, ENHANCE_YOUR_CALM) + b"too_many_pings\x1b"))
+        guest.send(unary()(stream))
+
+    done = run("client", "--timeout=5s", host(serve).target)
+    assert (done.returncode, done.stdout) == (0, b"Hello, world!\n"), done
+    assert b"too_many_pings" in done.stderr and b"\x1b" not in done.stderr
+
+
+def test_who_waits_for_ready_is_served_by_a_server_that_comes_late(host, run):
+    """The first two connections end before they speak HTTP/2; without the flag that is the end."""
+
+    def serve(guest, n):
+        if n % 3:
+            guest.read(len(PREFACE))
+            guest.socket.close()
+            return
+        guest.hello()
+        guest.send(unary()(guest.request()))
+
+    served = host(serve)
+    assert outcome(run("client", "--timeout=20s", served.target)) == "UNAVAILABLE"
+    served.connections = 0
+    assert outcome(run("client", "--timeout=20s", "--wait-for-ready", served.target)) == "OK"
+    assert served.connections == 3
 
 
 # --- grpc-status-details-bin ---
