@@ -1,9 +1,10 @@
 /*
  * The happy path of a call: stream_opened takes one from the free list; each
  * header is judged as it comes; headers_done finds the method, starts the
- * deadline, and the call exists; data is deframed and unpacked; at END_STREAM
- * the handler runs; it sends and finishes; when the stream closes the call is
- * counted, once, and goes back to the free list.
+ * deadline, and the call exists; data is deframed and unpacked (receive.c); at
+ * END_STREAM, or with each message of a stream, the handler runs; it sends and
+ * finishes (server_respond.c); when the stream closes the call is counted, once,
+ * and goes back to the free list.
  *
  * What can fail: the request is no gRPC (a plain HTTP answer), names no method
  * (UNIMPLEMENTED), or breaks the wire contract (a status in Trailers-Only);
@@ -44,23 +45,34 @@ void grpc_server_set_charge(struct grpc_call *call, size_t bytes)
 	struct grpc_server *server = call->server;
 
 	server->buffered = server->buffered - call->each.charged + bytes;
+	call->connection->buffered = call->connection->buffered - call->each.charged + bytes;
 	call->each.charged = bytes;
 	if (server->options.meters->buffered_bytes) {
 		gauge_set(server->options.meters->buffered_bytes, (int64_t)server->buffered);
 	}
 }
 
-/* Charges what came in. False: it was too much, and the call is finished. */
+/*
+ * Charges what came in. False: it was too much, and the call is finished.
+ *
+ * No connection takes more than it leaves to the others: one that wants all gets
+ * half, two get a third each, and whoever comes next still finds as much.
+ */
 static bool within_budget(struct grpc_call *call)
 {
+	size_t max = limits_of(call)->max_buffered_bytes, all;
+
 	grpc_server_charge(call);
-	if (call->each.charged > 0 &&
-	    call->server->buffered > limits_of(call)->max_buffered_bytes) {
-		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
-				 "the server holds as many bytes of messages as it may");
-		return false;
+	all = call->server->buffered;
+	if (call->each.charged == 0 || (all <= max && call->connection->buffered <= max - all)) {
+		return true;
 	}
-	return true;
+	grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
+			 all > max
+				 ? "the server holds as many bytes of messages as it may"
+				 : "the server holds as many bytes of messages of this connection "
+				   "as it may");
+	return false;
 }
 
 /* Request headers */
