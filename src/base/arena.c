@@ -56,6 +56,7 @@ static struct arena_chunk *add_chunk(struct arena *arena, size_t size)
 	if (!chunk) {
 		return NULL;
 	}
+	arena->held += sizeof(*chunk) + wanted;
 	chunk->size = wanted;
 	chunk->next = arena->chunks;
 	arena->chunks = chunk;

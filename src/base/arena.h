@@ -25,6 +25,7 @@ struct arena {
 	uint8_t *first;             /* the caller's memory */
 	size_t first_size;
 	size_t used, cap; /* bytes handed out, and their bound */
+	size_t held;      /* bytes of chunks: what it takes of the heap, at most twice `used` */
 	bool exhausted;   /* an allocation failed since the last reset */
 };
 

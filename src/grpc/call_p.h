@@ -197,14 +197,13 @@ static inline bool grpc_call_blocked(const struct grpc_call *call)
 void grpc_call_receive_stop(struct grpc_call *call);
 /* receive.c: the same, and the message that was delivered last. */
 void grpc_call_receive_deinit(struct grpc_call *call);
-/* Bytes of messages and metadata that came in, in memory. */
+/* Bytes of the heap for messages and metadata that came in. */
 static inline size_t grpc_call_received_bytes(const struct grpc_call *call)
 {
-	size_t bytes = call->deframer.gathered.capacity;
+	size_t bytes = call->deframer.gathered.capacity + call->arena.held;
 
-	bytes += call->arena.used > GRPC_CALL_INLINE_BYTES ? call->arena.used : 0;
 	if (call->each.flow_used) {
-		bytes += call->flow.arena.used + call->flow.pending.capacity;
+		bytes += call->flow.arena.held + call->flow.pending.capacity;
 	}
 	return bytes;
 }

@@ -54,7 +54,7 @@ static inline void grpc_server_charge(struct grpc_call *call)
 {
 	size_t bytes = grpc_call_received_bytes(call), answer = buffer_len(&call->stream.out);
 
-	bytes += answer > GRPC_CALL_INLINE_BYTES ? answer : 0;
+	bytes += answer > GRPC_CALL_INLINE_BYTES ? call->stream.out.capacity : 0;
 	if (bytes != call->each.charged) {
 		grpc_server_set_charge(call, bytes);
 	}
