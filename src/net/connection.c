@@ -214,10 +214,9 @@ static void produce(struct connection *connection)
 	}
 	buffer_trim(out, OUT_KEEP_BYTES);
 	if (rv < 0) {
-		connection_close(connection,
-				 rv == -ETIMEDOUT ? CONNECTION_CLOSED_TIMEOUT
-						  : CONNECTION_CLOSED_ERROR,
-				 rv);
+		connection_close(
+			connection,
+			rv == -ETIMEDOUT ? CONNECTION_CLOSED_TIMEOUT : CONNECTION_CLOSED_ERROR, rv);
 	}
 }
 
