@@ -24,7 +24,7 @@ struct grpc_channel *client_channel_new(struct client *client,
 		.meters = &client->instruments.channel,
 		.timers = loop_timers(client->loop),
 		.random = &client->random,
-		/* Of one client, in which somebody waits; the second of the protocol is for fleets. */
+		/* Somebody waits for this one client; the protocol's second is for fleets. */
 		.backoff = { .initial_ns = 100 * NS_PER_MS, .max_ns = NS_PER_S },
 		.authority = client->plan->target.authority,
 		.user_agent = client->user_agent,

@@ -217,8 +217,9 @@ static enum grpc_status status_missing(struct grpc_call *call, struct str *ret_w
 	return GRPC_UNKNOWN;
 }
 
-/* What OK asks for beside itself. */
-static enum grpc_status judge_ok(struct grpc_call *call, struct str *ret_why)
+/* What OK asks for beside itself; the message, where it is the only one. */
+static enum grpc_status judge_ok(struct grpc_call *call, struct str *ret_why,
+				 const void **ret_message)
 {
 	if (!deframer_idle(&call->deframer)) {
 		*ret_why = STR("the response ended inside a message");
@@ -233,7 +234,8 @@ static enum grpc_status judge_ok(struct grpc_call *call, struct str *ret_why)
 				   : STR("more than one message in the response of a unary call");
 		return GRPC_UNIMPLEMENTED;
 	}
-	if (!grpc_call_the_message(call)) {
+	*ret_message = grpc_call_the_message(call);
+	if (!*ret_message) {
 		*ret_why = STR(GRPC_INVALID_TEXT);
 		return GRPC_INTERNAL;
 	}
@@ -241,7 +243,8 @@ static enum grpc_status judge_ok(struct grpc_call *call, struct str *ret_why)
 }
 
 /* The status that the trailers carry, judged with what came before them. */
-static enum grpc_status final_status(struct grpc_call *call, struct str *ret_why)
+static enum grpc_status final_status(struct grpc_call *call, struct str *ret_why,
+				     const void **ret_message)
 {
 	const struct grpc_head *head = &call->each.head;
 	int32_t code;
@@ -263,20 +266,20 @@ static enum grpc_status final_status(struct grpc_call *call, struct str *ret_why
 		}
 	}
 	*ret_why = head->message;
-	return head->status == GRPC_OK ? judge_ok(call, ret_why) : (enum grpc_status)head->status;
+	return head->status == GRPC_OK ? judge_ok(call, ret_why, ret_message)
+				       : (enum grpc_status)head->status;
 }
 
 static void conclude(struct grpc_call *call)
 {
-	enum grpc_status status;
+	const void *message = NULL;
 	struct str why;
 
-	status = final_status(call, &why);
+	call->each.status = final_status(call, &why, &message);
 	call->each.finished = true;
-	call->each.status = status;
 	call->each.status_message = arena_str(&call->arena, why);
-	if (status == GRPC_OK && call->each.events->message && !grpc_call_receives_stream(call)) {
-		call->each.events->message(call, grpc_call_the_message(call));
+	if (message && call->each.events->message) {
+		call->each.events->message(call, message);
 	}
 }
 
