@@ -9,10 +9,10 @@
  *	    |                (delay)   (grace)                  (metrics)
  *	    +--------------> ENDING (cannot start; second signal) ----> gone
  *
- * LAME: not ready, listeners still open. DRAINING: the gRPC door closes, calls
- * finish. CUTTING: what is left is told goodbye. LEAVING: the metrics door
- * closes. In ENDING everything is aborted. A phase ends when its doors are empty
- * or its time is over.
+ * LAME: not ready, health says so to who watches it, listeners still open.
+ * DRAINING: the gRPC door closes, calls finish. CUTTING: what is left is told
+ * goodbye. LEAVING: the metrics door closes. In ENDING everything is aborted. A
+ * phase ends when its doors are empty or its time is over.
  *
  * What can fail: every step of the start (exit 1, one line that says why).
  */
