@@ -196,7 +196,7 @@ static int set_message(struct plan *plan, const struct flags *flags, char *why, 
 	if (flags->message_file) {
 		if (input_read_file(flags->message_file, PLAN_MAX_REQUEST_BYTES, &plan->message,
 				    reason, sizeof(reason)) < 0) {
-			snprintf(why, size, "--message-file=%s %s", flags->message_file, reason);
+			snprintf(why, size, "--message-file=%.64s %s", flags->message_file, reason);
 			return -1;
 		}
 	} else if (buffer_append(&plan->message, text, strlen(text)) < 0) {
@@ -218,7 +218,8 @@ static int set_metadata(struct plan *plan, const struct flags *flags, char *why,
 	for (size_t i = 0; i < flags->metadata.n; i++) {
 		if (input_add_metadata(flags->metadata.items[i], &plan->metadata,
 				       &plan->metadata_arena, reason, sizeof(reason)) < 0) {
-			snprintf(why, size, "--metadata=%s %s", flags->metadata.items[i], reason);
+			snprintf(why, size, "--metadata=%.64s %s", flags->metadata.items[i],
+				 reason);
 			return -1;
 		}
 	}
@@ -261,7 +262,7 @@ static int set_web(struct plan *plan, const struct flags *flags, char *why, size
 	}
 	if (address_parse(flags->web_address, NULL, &plan->web_address, reason, sizeof(reason)) <
 	    0) {
-		snprintf(why, size, "--web.listen-address=%s: %s", flags->web_address, reason);
+		snprintf(why, size, "--web.listen-address=%.64s: %s", flags->web_address, reason);
 		return -1;
 	}
 	plan->web = true;
@@ -282,7 +283,8 @@ enum options_result plan_init(struct plan *plan, int argc, char **argv, char *wh
 	}
 	result = OPTIONS_ERROR;
 	if (operands.n > 1) {
-		snprintf(why, size, "one TARGET is enough: \"%s\" is a second", operands.items[1]);
+		snprintf(why, size, "one TARGET is enough: \"%.64s\" is a second",
+			 operands.items[1]);
 		goto out;
 	}
 	if (!flags.plaintext) {

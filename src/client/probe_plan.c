@@ -115,7 +115,7 @@ static int set_user_agent(struct probe_plan *plan, const char *text, char *why, 
 	if (text[0] == '\0' || text[0] == ' ' || text[strlen(text) - 1] == ' ' ||
 	    !metadata_valid(STR("x"), str_from(text))) {
 		snprintf(why, size,
-			 "--user-agent=%s has to be printable ASCII, without blanks around it",
+			 "--user-agent=%.64s has to be printable ASCII, without blanks around it",
 			 text);
 		return -1;
 	}
@@ -130,7 +130,7 @@ static int set_metadata(struct probe_plan *plan, const struct option_strings *te
 	for (size_t i = 0; i < texts->n; i++) {
 		if (input_add_metadata(texts->items[i], &plan->metadata, &plan->metadata_arena,
 				       reason, sizeof(reason)) < 0) {
-			snprintf(why, size, "--metadata=%s %s", texts->items[i], reason);
+			snprintf(why, size, "--metadata=%.64s %s", texts->items[i], reason);
 			return -1;
 		}
 	}
@@ -152,7 +152,8 @@ enum options_result probe_plan_init(struct probe_plan *plan, int argc, char **ar
 	}
 	result = OPTIONS_ERROR;
 	if (operands.n > 1) {
-		snprintf(why, size, "one TARGET is enough: \"%s\" is a second", operands.items[1]);
+		snprintf(why, size, "one TARGET is enough: \"%.64s\" is a second",
+			 operands.items[1]);
 		goto out;
 	}
 	plan->connect_ns = flags.connect_ns;

@@ -29,7 +29,7 @@ int target_parse(const char *text, struct target *ret, char *why, size_t size)
 		return -1;
 	}
 	if (address_parse(text, TARGET_DEFAULT_PORT, &ret->spec, reason, sizeof(reason)) < 0) {
-		snprintf(why, size, "target \"%s\": %s", text, reason);
+		snprintf(why, size, "target \"%.64s\": %s", text, reason);
 		return -1;
 	}
 	address_spec_format(&ret->spec, ret->text, sizeof(ret->text));

@@ -177,7 +177,7 @@ static int check_addresses(const char *flag, const char *variable,
 		char why[128] = "";
 
 		if (address_parse(addresses->items[i], NULL, &spec, why, sizeof(why)) < 0) {
-			snprintf(error, size, "--%s (or %s): \"%s\" %s", flag, variable,
+			snprintf(error, size, "--%s (or %s): \"%.64s\" %s", flag, variable,
 				 addresses->items[i], why);
 			return -1;
 		}
@@ -209,7 +209,7 @@ static int check_path(const char *path, char *error, size_t size)
 	}
 	if (why) {
 		snprintf(error, size,
-			 "--web.telemetry-path (or ECHOD_WEB_TELEMETRY_PATH): \"%s\" %s", path,
+			 "--web.telemetry-path (or ECHOD_WEB_TELEMETRY_PATH): \"%.64s\" %s", path,
 			 why);
 		return -1;
 	}
@@ -225,7 +225,7 @@ enum options_result config_parse(struct config *ret, int argc, char **argv, char
 		options_parse(&options, ret, argc, argv, envp, &ret->operands, warn, error, size);
 
 	if (result == OPTIONS_OK && ret->operands.n > 0) {
-		snprintf(error, size, "unexpected argument \"%s\"", ret->operands.items[0]);
+		snprintf(error, size, "unexpected argument \"%.64s\"", ret->operands.items[0]);
 		result = OPTIONS_ERROR;
 	}
 	if (result == OPTIONS_OK &&

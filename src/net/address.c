@@ -87,6 +87,9 @@ static int parse_inet(const char *text, const char *default_port, struct address
 			return complain(why, size,
 					"is a URL: an address is HOST:PORT or unix:/PATH");
 		}
+		if (strchr(text, ',')) {
+			return complain(why, size, "is a list, where one address is wanted");
+		}
 		if (colon && strchr(colon + 1, ':')) {
 			return complain(why, size, "is an IPv6 address without brackets");
 		}

@@ -137,6 +137,37 @@ def test_bad_input_is_one_line_and_2(run, argument):
     assert done.stdout == b""
 
 
+LONG = "x" * 70000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", f"--echo.delay={LONG}"], "neither none"),
+        (["serve", f"--grpc.listen-address={LONG}"], "longer than"),
+        (["serve", f"--web.telemetry-path={LONG}"], "a slash"),
+        (["serve", f"--instance={LONG}"], "hexadecimal"),
+        (["serve", LONG], "unexpected argument"),
+        (["client", f"--timeout={LONG}"], "is not a duration"),
+        (["client", f"--metadata=a:{LONG}"], "exceeds"),
+        (["client", f"--metadata={LONG}"], "name:value"),
+        (["client", f"--message-file={LONG}"], "cannot be opened"),
+        (["client", LONG], "longer than"),
+        (["client", "a:1", LONG], "is a second"),
+        (["client", f"--web.listen-address={LONG}"], "longer than"),
+        (["probe", LONG], "longer than"),
+        (["probe", "a:1", LONG], "is a second"),
+        (["probe", f"--metadata={LONG}"], "name:value"),
+        (["probe", f"--service={LONG}"], "longer than"),
+    ],
+)
+def test_a_value_of_any_length_leaves_room_for_what_is_wrong_with_it(run, arguments, words):
+    done = run(*arguments)
+    assert done.returncode == (1 if arguments[0] == "probe" else 2) and done.stdout == b""
+    line = one_line(done.stderr)
+    assert words in line and len(line) < 1000, line[-200:]
+
+
 def test_a_bad_variable_is_named(run):
     done = run("serve", env={"ECHOD_SHUTDOWN_GRACE": "soon"})
     assert done.returncode == 2

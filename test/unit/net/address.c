@@ -67,6 +67,8 @@ static void bad_spellings_are_told_why(void **state)
 		{ ":http", "port" },
 		{ "http://localhost:9876", "URL" },
 		{ "dns:///localhost:9876", "URL" },
+		{ "localhost:9876,localhost:9877", "list" },
+		{ "a,b:1", "list" },
 		{ "::1", "brackets" },
 		{ "::", "brackets" },
 		{ "fe80::1:80", "brackets" },
