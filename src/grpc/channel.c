@@ -95,8 +95,8 @@ static void on_kick(struct timer *timer)
 {
 	struct grpc_channel *channel = container_of(timer, struct grpc_channel, kick);
 
-	grpc_channel_drain_links(channel);
 	if (channel->draining) {
+		grpc_channel_drain_links(channel);
 		timer_stop(channel->options.timers, &channel->backoff);
 		grpc_channel_kill_waiting(channel, true, STR("the channel is closing"),
 					  GRPC_FROM_HERE);

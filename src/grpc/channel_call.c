@@ -432,7 +432,7 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
 			return;
 		}
 		if (stream->origin == HTTP2_CLOSED_BY_PEER && !call->each.unprocessed) {
-			grpc_link_of(call->connection)->served = true;
+			grpc_link_served(grpc_link_of(call->connection));
 		}
 		settle_closed(call, code);
 	}

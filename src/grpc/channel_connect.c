@@ -141,7 +141,6 @@ static void lose(struct grpc_channel *channel, struct grpc_link *link, struct st
 		return;
 	}
 	if (link->served) {
-		channel->n_unserved = 0;
 		set_state(channel, GRPC_CHANNEL_IDLE);
 		return;
 	}
@@ -278,9 +277,7 @@ void grpc_channel_drain_links(struct grpc_channel *channel)
 		struct grpc_link *link = container_of(node, struct grpc_link, node);
 		struct engine *engine = http2_session_engine(link->connection.session);
 
-		if (channel->draining || link->retired) {
-			engine->ops->drain(engine, ENGINE_DRAIN_GRACEFUL);
-		}
+		engine->ops->drain(engine, ENGINE_DRAIN_GRACEFUL);
 	}
 }
 

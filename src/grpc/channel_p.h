@@ -19,7 +19,6 @@ struct grpc_link {
 	int64_t backoff_ns; /* what the backoff was before the peer's SETTINGS reset it */
 	bool ready;         /* the peer's SETTINGS are in */
 	bool served;        /* a call was answered on it */
-	bool retired;       /* takes no more calls, for a reason of ours: drains */
 	uint8_t n_heard;
 	char heard[GRPC_HEARD_BYTES];
 };
@@ -51,6 +50,16 @@ struct grpc_channel {
 	struct buffer last_error; /* why the last attempt failed */
 };
 
+/* A call was answered: whatever was wrong with connections before is over. */
+static inline void grpc_link_served(struct grpc_link *link)
+{
+	if (!link->served) {
+		link->served = true;
+		link->channel->n_unserved = 0;
+		link->channel->backoff_ns = link->channel->options.backoff.initial_ns;
+	}
+}
+
 static inline struct grpc_link *grpc_link_of(struct grpc_connection *connection)
 {
 	return container_of(connection, struct grpc_link, connection);
@@ -70,7 +79,7 @@ void grpc_channel_release_call(struct grpc_call *call);
 void grpc_channel_connect_init(struct grpc_channel *channel);
 /* channel_connect.c: asks for a connection where a call waits and it is time. */
 void grpc_channel_connect(struct grpc_channel *channel);
-/* channel_connect.c: ends what takes no more calls; all, where the channel drains. */
+/* channel_connect.c: the connections take no more calls, and end with those they have. */
 void grpc_channel_drain_links(struct grpc_channel *channel);
 /* channel_connect.c: why an attempt failed last; empty: none has. */
 struct str grpc_channel_last_error(const struct grpc_channel *channel);

@@ -115,7 +115,7 @@ static void on_response(struct grpc_call *call, bool end_stream)
 	struct grpc_head *head = &call->each.head;
 
 	call->each.response_seen = true;
-	grpc_link_of(call->connection)->served = true;
+	grpc_link_served(grpc_link_of(call->connection));
 	grpc_channel_call_commit(call);
 	if (end_stream) {
 		return;

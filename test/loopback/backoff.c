@@ -427,6 +427,32 @@ static void after_a_goaway_new_calls_go_elsewhere_and_old_ones_end_where_they_ar
 	end(&far, &old);
 }
 
+/* A server that hands its connections on quickly, and answers slowly, is a good one. */
+static void a_connection_that_ends_before_its_first_answer_may_still_serve(void **state)
+{
+	struct far far;
+	struct caller callers[6] = { 0 };
+
+	(void)state;
+	far_init(&far, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(callers); i++) {
+		far_call(&far, &callers[i], CALLER_CHAT, NULL);
+		far_run(&far);
+		assert_int_equal(far.n_ends, i + 1);
+		far_hello(far_end(&far));
+		far_goaway(far_end(&far), 1, HTTP2_NO_ERROR, "max_age");
+		far_respond(far_end(&far), 1);
+		assert_int_equal(grpc_channel_state(far.channel), GRPC_CHANNEL_IDLE);
+	}
+	assert_int_equal(counter_read(&far.connects_failed), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(callers); i++) {
+		far_finish(&far.ends[i], 1, "0");
+		ASSERT_LOG(callers[i], "opened; closed(OK, peer); ");
+		caller_deinit(&callers[i]);
+	}
+	far_deinit(&far);
+}
+
 static void stream_ids_that_run_out_open_another_connection(void **state)
 {
 	struct http2_limits limits = http2_default_limits;
@@ -540,6 +566,7 @@ int main(void)
 		cmocka_unit_test(a_limit_of_one_stream_makes_calls_take_turns),
 		cmocka_unit_test(
 			after_a_goaway_new_calls_go_elsewhere_and_old_ones_end_where_they_are),
+		cmocka_unit_test(a_connection_that_ends_before_its_first_answer_may_still_serve),
 		cmocka_unit_test(stream_ids_that_run_out_open_another_connection),
 		cmocka_unit_test(a_server_that_finds_us_too_lively_is_asked_half_as_often),
 		cmocka_unit_test(a_channel_that_closes_ends_who_waits_and_forgets_its_backoff),

@@ -329,6 +329,31 @@ static void a_request_says_what_the_contract_asks_for(void **state)
 	end(&far, &caller);
 }
 
+static void metadata_that_may_not_be_sent_is_refused_here(void **state)
+{
+	static const struct metadata_entry bad[] = {
+		{ STR_INIT("Upper"), STR_INIT("x"), NULL },
+		{ STR_INIT("grpc-mine"), STR_INIT("x"), NULL },
+		{ STR_INIT("te"), STR_INIT("gzip"), NULL },
+		{ STR_INIT("note"), STR_INIT("\x01"), NULL },
+		{ STR_INIT(""), STR_INIT("x"), NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct far far;
+		struct caller caller = { 0 };
+
+		far_init(&far, NULL);
+		far_call(&far, &caller, CALLER_UNARY,
+			 &(struct grpc_call_options){ .metadata = &bad[i] });
+		far_run(&far);
+		ASSERT_LOG(caller, "closed(INTERNAL, here, unprocessed); ");
+		assert_int_equal(far.connects, 0);
+		end(&far, &caller);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +371,7 @@ int main(void)
 		cmocka_unit_test(a_deadline_that_has_passed_puts_nothing_on_the_wire),
 		cmocka_unit_test(a_call_that_waits_to_be_sent_anew_may_be_cancelled),
 		cmocka_unit_test(a_request_says_what_the_contract_asks_for),
+		cmocka_unit_test(metadata_that_may_not_be_sent_is_refused_here),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

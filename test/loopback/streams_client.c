@@ -389,6 +389,31 @@ static void a_cancelled_stream_is_reset_and_hears_no_more(void **state)
 	end(&far, &caller);
 }
 
+static void late_data_of_a_cancelled_stream_gives_the_connection_its_credit_back(void **state)
+{
+	static char text[16000];
+	struct far far;
+	struct caller caller;
+	struct far_end *server = begin(&far, &caller, CALLER_CHAT, NULL, NULL);
+
+	(void)state;
+	grpc_call_cancel(caller.call, GRPC_CANCELLED);
+	far_run(&far);
+	for (int i = 0; i < 200; i++) { /* three times the connection's window */
+		far_frame(server, FAR_DATA, 0, 1, (struct str){ text, sizeof(text) });
+		assert_non_null(server->engine);
+	}
+	assert_non_null(far_heard(server, FAR_WINDOW_UPDATE, 0, 2));
+	far_call(&far, &caller, CALLER_SPREAD, NULL);
+	far_run(&far);
+	far_respond(server, 3);
+	far_message(server, 3, 0, STR("x"));
+	far_finish(server, 3, "0");
+	ASSERT_LOG(caller, "opened; message(x); closed(OK, peer); ");
+	caller.closed = 1;
+	end(&far, &caller);
+}
+
 /* Compression */
 
 static struct buffer packed(const char *text)
@@ -559,6 +584,8 @@ int main(void)
 		cmocka_unit_test(trailers_before_our_end_reset_the_stream_with_no_error),
 		cmocka_unit_test(a_reset_with_no_error_behind_the_trailers_is_no_error),
 		cmocka_unit_test(a_cancelled_stream_is_reset_and_hears_no_more),
+		cmocka_unit_test(
+			late_data_of_a_cancelled_stream_gives_the_connection_its_credit_back),
 		cmocka_unit_test(compressed_messages_are_taken),
 		cmocka_unit_test(a_flag_that_nobody_announced_is_internal),
 		cmocka_unit_test(gzip_is_announced_and_each_message_says_whether),
