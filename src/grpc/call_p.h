@@ -102,7 +102,7 @@ struct grpc_call {
 		 */
 		bool finished;
 		bool headers_sent;
-		bool half_closed; /* client: our side */
+		bool half_closed; /* client: our side; server: the peer's, and it was said */
 		bool exists;      /* server: its headers resolved to a method; it counts */
 		bool settled;
 		bool response_seen; /* client: final response headers are in */
@@ -126,6 +126,16 @@ struct grpc_call {
 		unsigned attempts;
 	} each;
 
+	struct grpc_connection *connection; /* channel: NULL while it waits */
+	struct grpc_side *side;             /* of the server or the channel */
+	struct grpc_server *server;         /* one of the two */
+	struct grpc_channel *channel;
+	struct timers *timers;
+	uint8_t inline_memory[GRPC_CALL_INLINE_BYTES] __attribute__((aligned(16)));
+
+	struct buffer request; /* client: kept to be sent anew */
+	char *path;            /* client: in the arena */
+	size_t path_len;
 	/*
 	 * Where the peer sends a stream of messages. `arena` holds the latest message,
 	 * `pending` the bytes that came while one was held: no more than the stream's
@@ -136,15 +146,6 @@ struct grpc_call {
 		struct buffer pending;
 	} flow;
 
-	struct grpc_connection *connection; /* channel: NULL while it waits */
-	struct grpc_side *side;             /* of the server or the channel */
-	struct grpc_server *server;         /* one of the two */
-	struct grpc_channel *channel;
-	struct timers *timers;
-	struct buffer request; /* client: kept to be sent anew */
-	char *path;            /* client: in the arena */
-	size_t path_len;
-	uint8_t inline_memory[GRPC_CALL_INLINE_BYTES] __attribute__((aligned(16)));
 	uint8_t state[] __attribute__((aligned(16)));
 };
 

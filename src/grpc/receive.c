@@ -260,7 +260,9 @@ void grpc_call_receive_deinit(struct grpc_call *call)
 
 void grpc_call_hold(struct grpc_call *call)
 {
-	if (grpc_call_receives_stream(call) && !call->each.finished) {
+	bool over = call->each.finished || (call->server && call->each.half_closed);
+
+	if (grpc_call_receives_stream(call) && !over) {
 		(void)use_flow(call);
 		call->each.held = true;
 	}

@@ -56,15 +56,20 @@ void grpc_server_set_charge(struct grpc_call *call, size_t bytes)
  * Charges what came in. False: it was too much, and the call is finished.
  *
  * No connection takes more than it leaves to the others: one that wants all gets
- * half, two get a third each, and whoever comes next still finds as much.
+ * half, two get a third each, and whoever comes next still finds as much. One that
+ * holds nothing is always served: what it may add by that is one answer.
  */
 static bool within_budget(struct grpc_call *call)
 {
-	size_t max = limits_of(call)->max_buffered_bytes, all;
+	size_t max, all;
 
 	grpc_server_charge(call);
+	if (call->connection->buffered == 0) {
+		return true;
+	}
+	max = limits_of(call)->max_buffered_bytes;
 	all = call->server->buffered;
-	if (call->each.charged == 0 || (all <= max && call->connection->buffered <= max - all)) {
+	if (all <= max && call->connection->buffered <= max - all) {
 		return true;
 	}
 	grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
@@ -343,6 +348,7 @@ static void request_ended(struct grpc_call *call)
 		}
 		call->each.events->message(call, message);
 	}
+	call->each.half_closed = true;
 	if (!call->each.finished && call->each.events->half_closed) {
 		call->each.events->half_closed(call);
 	}

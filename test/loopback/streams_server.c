@@ -323,6 +323,28 @@ static void hold_and_next_inside_the_upcall_go_on_at_once(void **state)
 	stage_deinit(&stage);
 }
 
+static void hold_and_let_go(struct script *script)
+{
+	grpc_call_hold(script->call);
+	grpc_call_next(script->call);
+}
+
+static void after_the_end_there_is_nothing_to_hold(void **state)
+{
+	struct stage stage;
+
+	(void)state;
+	stage_init(&stage, NULL);
+	stage.script.half_closed = hold_and_let_go;
+	begin(&stage, "/test.Streams/Chat", NULL);
+	say(&stage, "one");
+	end(&stage);
+	hold_and_let_go(&stage.script);
+	peer_run(&stage.peer);
+	ASSERT_LOG(&stage, "opened; message(one); half_closed; ");
+	stage_deinit(&stage);
+}
+
 static void on_timer(struct timer *timer)
 {
 	struct script *script = container_of(timer, struct script, timer);
@@ -816,6 +838,7 @@ int main(void)
 		cmocka_unit_test(a_held_message_keeps_the_next_and_the_end_back),
 		cmocka_unit_test(what_comes_after_next_and_before_it_is_woken_keeps_its_order),
 		cmocka_unit_test(hold_and_next_inside_the_upcall_go_on_at_once),
+		cmocka_unit_test(after_the_end_there_is_nothing_to_hold),
 		cmocka_unit_test(a_timer_may_say_next),
 		cmocka_unit_test(a_held_message_stops_the_sender_at_its_window),
 		cmocka_unit_test(who_takes_each_message_gets_all_of_them_through_any_window),
