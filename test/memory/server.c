@@ -91,11 +91,11 @@ static void put_field(struct buffer *out, const char *name, const char *value, s
 }
 
 /* A comma in a "-bin" value is one byte of the header list and makes a value of 48. */
-static void put_request(struct buffer *block, size_t n_commas)
+static void put_request(struct buffer *block, const char *path, size_t n_commas)
 {
-	static const char *const fields[][2] = {
+	const char *const fields[][2] = {
 		{ ":method", "POST" }, { ":scheme", "http" },
-		{ ":authority", "a" }, { ":path", "/muzz.Service/Echo" },
+		{ ":authority", "a" }, { ":path", path },
 		{ "te", "trailers" },  { "content-type", "application/grpc" },
 	};
 	char commas[2048];
@@ -147,16 +147,21 @@ static void begin(struct setting *setting, struct client *client)
 	say(client, &bytes);
 }
 
-static uint32_t open_call(struct client *client, size_t n_commas)
+static uint32_t open_path(struct client *client, const char *path, size_t n_commas)
 {
 	struct buffer bytes = BUFFER_INIT, block = BUFFER_INIT;
 
 	client->last_id += client->last_id ? 2 : 1;
-	put_request(&block, n_commas);
+	put_request(&block, path, n_commas);
 	put_frame(&bytes, 1, 4, client->last_id, buffer_data(&block), buffer_len(&block));
 	buffer_free(&block);
 	say(client, &bytes);
 	return client->last_id;
+}
+
+static uint32_t open_call(struct client *client, size_t n_commas)
+{
+	return open_path(client, "/muzz.Service/Echo", n_commas);
 }
 
 /* An EchoRequest of the largest size; without its end where it is not `whole`. */
@@ -196,6 +201,23 @@ static void send_message(struct setting *setting, struct client *client, uint32_
 
 /* -- The server -- */
 
+/* Answers as long as it is told to go on. */
+static void on_message(struct grpc_call *call, const void *message)
+{
+	static const uint8_t zeros[1000];
+	struct bytes reply = { zeros, sizeof(zeros) };
+
+	(void)message;
+	while (grpc_call_send(call, &reply) == 0) {
+	}
+}
+
+static const struct grpc_call_events generous_events = { .message = on_message };
+static const struct grpc_method generous_methods[] = {
+	{ .name = "Give", .shape = GRPC_SERVER_STREAM, .events = &generous_events },
+};
+static const struct grpc_service generous_service = { "test.Generous", generous_methods, 1 };
+
 static void serve(struct setting *setting)
 {
 	*setting = (struct setting){ .now_ns = NS_PER_S };
@@ -212,6 +234,7 @@ static void serve(struct setting *setting)
 	});
 	assert_non_null(setting->server);
 	assert_int_equal(grpc_server_add(setting->server, &echo_service, &setting->echo, NULL), 0);
+	assert_int_equal(grpc_server_add(setting->server, &generous_service, NULL, NULL), 0);
 	setting->base = heap.peak = heap.live;
 	for (size_t i = 0; i < N_CONNECTIONS; i++) {
 		begin(setting, &setting->clients[i]);
@@ -321,6 +344,33 @@ static void answers_that_cannot_leave_stay_within_the_formula(void **state)
 	stop(&setting);
 }
 
+/* A request of five bytes; the answers are as many as the send queue takes. */
+static void answers_to_small_requests_stay_within_the_formula(void **state)
+{
+	struct setting setting;
+
+	(void)state;
+	serve(&setting);
+	setting.limits.max_buffered_bytes = 16 * MIB;
+	for (size_t i = 0; i < N_CONNECTIONS; i++) {
+		for (size_t n = 0; n < max_calls(&setting); n++) {
+			struct client *client = &setting.clients[i];
+			uint32_t id = open_path(client, "/test.Generous/Give", 0);
+			struct buffer bytes = BUFFER_INIT;
+
+			put_frame(&bytes, 0, 1, id, "\0\0\0\0", 5);
+			say(client, &bytes);
+		}
+	}
+	assert_true(gauge_read(&setting.buffered) >= 13 * (int64_t)MIB);
+	/* each connection may have gone one answer too far, in a buffer that doubled */
+	assert_true(gauge_read(&setting.buffered) <=
+		    (int64_t)(setting.limits.max_buffered_bytes +
+			      N_CONNECTIONS * 4 * setting.limits.http2.stream_high_water));
+	check(&setting, N_CONNECTIONS * 4 * (int64_t)setting.limits.http2.stream_high_water, 40);
+	stop(&setting);
+}
+
 /* What one takes, it leaves to the others. */
 static void a_greedy_connection_leaves_half_to_the_others(void **state)
 {
@@ -355,6 +405,7 @@ int main(void)
 		cmocka_unit_test(metadata_stays_within_the_formula),
 		cmocka_unit_test(messages_that_are_all_but_there_stay_within_the_formula),
 		cmocka_unit_test(answers_that_cannot_leave_stay_within_the_formula),
+		cmocka_unit_test(answers_to_small_requests_stay_within_the_formula),
 		cmocka_unit_test(a_greedy_connection_leaves_half_to_the_others),
 	};
 
