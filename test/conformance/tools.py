@@ -25,6 +25,14 @@ class Missing(Exception):
     """Something that a suite needs is not to be had here: its cases are skipped, for this reason."""
 
 
+def environment(more=None):
+    """The daemon's, and no proxy between the peers, whatever the installers need one for."""
+    env = daemon.environment(more)
+    for name in ("no_proxy", "NO_PROXY"):
+        env[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1"]))
+    return env
+
+
 def end(process, number=signal.SIGTERM):
     """Ends a child and what it started: each child leads a process group of its own."""
     with contextlib.suppress(ProcessLookupError):
@@ -46,7 +54,7 @@ def run(command, log, seconds, env=None, cwd=None):
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**daemon.environment(), **(env or {})},
+            env=environment(env),
             cwd=cwd,
         )
         try:
@@ -69,7 +77,7 @@ def serving(command_for_port, log, seconds=30):
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=daemon.environment(),
+            env=environment(),
         )
     try:
         limit = time.monotonic() + seconds
