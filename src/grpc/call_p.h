@@ -121,7 +121,6 @@ struct grpc_call {
 		bool wait_for_ready;
 		bool retried;       /* sent anew once, since the server said so */
 		bool committed;     /* the request is kept no more, nor sent anew */
-		bool writable_owed; /* send() said 1, and no stream has taken it yet */
 		bool stream_gone;   /* what is held or kept is due before `closed` */
 		unsigned attempts;
 	} each;

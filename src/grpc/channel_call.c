@@ -202,12 +202,7 @@ static int send_kept(struct grpc_call *call)
 	if (rv == 0) {
 		rv = http2_stream_wrote(&call->stream);
 	}
-	if (call->each.writable_owed && rv == 0) {
-		http2_stream_wake_later(&call->stream);
-	} else {
-		call->each.writable_owed = false; /* the stream will say so, or the end comes */
-	}
-	return MIN(rv, 0);
+	return MIN(rv, 0); /* above its high water? So the caller was told: see keep() */
 }
 
 void grpc_channel_call_start(struct grpc_call *call, struct grpc_link *link)
@@ -248,14 +243,14 @@ static int fail_send(struct grpc_call *call, int rv)
 	return rv;
 }
 
-/* No stream to send it on, now or any more: it is kept for the one to come. */
-static int keep(struct grpc_call *call)
+/*
+ * No stream to send it on, now or any more: it is kept for the one to come. That will
+ * have as much in its queue, is above high water by the same number, and says when it
+ * no longer is.
+ */
+static int keep(const struct grpc_call *call)
 {
-	if (buffer_len(&call->request) > call->channel->http2.stream_high_water) {
-		call->each.writable_owed = true;
-		return 1;
-	}
-	return 0;
+	return buffer_len(&call->request) > call->channel->http2.stream_high_water;
 }
 
 int grpc_channel_call_send(struct grpc_call *call, const void *message)
@@ -265,7 +260,7 @@ int grpc_channel_call_send(struct grpc_call *call, const void *message)
 	bool open = call->connection && http2_stream_open(&call->stream);
 	int rv;
 
-	if (call->each.finished || call->each.half_closed || (call->each.committed && !open)) {
+	if (call->each.finished || call->each.half_closed) {
 		return -ECANCELED;
 	}
 	if (call->each.committed) {
@@ -334,10 +329,6 @@ static void on_woken(struct http2_stream *stream)
 {
 	struct grpc_call *call = grpc_call_of(stream);
 
-	if (call->each.writable_owed) {
-		call->each.writable_owed = false;
-		on_writable(stream);
-	}
 	if (!call->each.finished) {
 		grpc_channel_response_go_on(call);
 	}
@@ -354,7 +345,6 @@ static bool send_anew(struct grpc_call *call)
 		return false;
 	}
 	each->retried = each->retried || !call->stream.unsent;
-	each->writable_owed = each->writable_owed || call->stream.above_high_water;
 	call->connection = NULL;
 	list_prepend(&channel->waiting, &call->node);
 	grpc_channel_kick(channel);

@@ -144,11 +144,11 @@ static void lose(struct grpc_channel *channel, struct grpc_link *link, struct st
 		set_state(channel, GRPC_CHANNEL_IDLE);
 		return;
 	}
-	channel->backoff_ns = link->backoff_ns;
 	if (channel->n_unserved++ == 0) {
 		set_state(channel, GRPC_CHANNEL_IDLE);
 		return;
 	}
+	channel->backoff_ns = link->backoff_ns;
 	channel->attempt_ns = link->attempt_ns;
 	attempt_failed(channel, why);
 }

@@ -85,6 +85,14 @@ static void details_and_a_status_in_the_head_do_not_count(void **state)
 	ASSERT_LOG(caller, "opened; closed(NOT_FOUND, peer); ");
 	assert_string_equal(caller.text, "");
 	assert_string_equal(caller.details, "\10\5\22\2no");
+	/* nor where the trailers have none */
+	far_call(&far, &caller, CALLER_CHAT, NULL);
+	far_run(&far);
+	far_headers(server, 3, 0, ":status", "200", "content-type", "application/grpc",
+		    "grpc-status", "7", NULL);
+	far_headers(server, 3, FAR_END_STREAM, "note", "n", NULL);
+	ASSERT_LOG(caller, "opened; closed(UNKNOWN, peer); ");
+	caller.closed = 1;
 	end(&far, &caller);
 }
 

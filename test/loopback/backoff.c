@@ -213,6 +213,15 @@ static void settings_reset_the_backoff_and_a_transport_alone_does_not(void **sta
 	far_run(&far); /* lost after service: asked anew at once */
 	assert_int_equal(far.connects, 6);
 	assert_int_equal(next_attempt(&far), 1000);
+	/* SETTINGS alone do the same, the first time */
+	far.refuse = false;
+	assert_int_equal(next_attempt(&far), 1600);
+	far_end(&far)->mute = true;
+	far_hello(far_end(&far));
+	far_close(far_end(&far), -ECONNRESET);
+	far.refuse = true;
+	far_run(&far);
+	assert_int_equal(next_attempt(&far), 1000);
 	end(&far, &caller);
 }
 
@@ -272,6 +281,31 @@ static void a_call_turned_away_twice_ends(void **state)
 	far_goaway(far_end(&far), 0, HTTP2_NO_ERROR, "");
 	ASSERT_LOG(caller, "closed(UNAVAILABLE, peer, unprocessed); ");
 	assert_non_null(strstr(caller.text, "before it answered a call"));
+	assert_int_equal(far.connects, 2);
+	end(&far, &caller);
+}
+
+/* It comes back to wait when the backoff has begun: there is nothing to wait for. */
+static void a_call_that_never_left_ends_with_the_second_such_connection(void **state)
+{
+	struct far far;
+	struct caller caller = { 0 };
+
+	(void)state;
+	far_init(&far, NULL);
+	far_call(&far, &caller, CALLER_UNARY, NULL);
+	far_run(&far);
+	for (int i = 0; i < 2; i++) {
+		struct far_end *server = far_end(&far);
+
+		ASSERT_LOG(caller, "");
+		server->mute = true;
+		far_hello(server);
+		far_goaway(server, 0, HTTP2_NO_ERROR, "");
+		server->mute = false;
+		far_run(&far);
+	}
+	ASSERT_LOG(caller, "closed(UNAVAILABLE, peer, unprocessed); ");
 	assert_int_equal(far.connects, 2);
 	end(&far, &caller);
 }
@@ -560,6 +594,7 @@ int main(void)
 		cmocka_unit_test(settings_reset_the_backoff_and_a_transport_alone_does_not),
 		cmocka_unit_test(connections_that_serve_nobody_back_off),
 		cmocka_unit_test(a_call_turned_away_twice_ends),
+		cmocka_unit_test(a_call_that_never_left_ends_with_the_second_such_connection),
 		cmocka_unit_test(a_peer_that_speaks_something_else_is_named),
 		cmocka_unit_test(a_peer_that_says_nothing_is_given_up),
 		cmocka_unit_test(a_deadline_while_waiting_says_for_what),
