@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/gzip.h"
+#include "service/echo.h"
 #include "stage.h"
 
 static const char *const announced[] = { "grpc-encoding", "gzip", NULL };
@@ -281,6 +282,39 @@ static void each_compressed_message_stands_alone(void **state)
 	stage_deinit(&stage);
 }
 
+static void echo_compresses_what_came_compressed(void **state)
+{
+	static struct echo_service plain;
+	/* field 1, 1000 bytes of 'e' */
+	char request[1003] = "\x0a\xe8\x07";
+	struct stage stage;
+
+	(void)state;
+	memset(request + 3, 'e', 1000);
+	stage_init(&stage, NULL);
+	assert_int_equal(grpc_server_add(stage.peer.server, &echo_service, &plain, NULL), 0);
+	for (int compressed = 0; compressed < 2; compressed++) {
+		size_t at = 0;
+
+		begin(&stage, "/muzz.Service/Echo", both);
+		if (compressed) {
+			say_gzip(&stage, (struct str){ request, sizeof(request) });
+		} else {
+			peer_message(&stage.peer, &stage.stream,
+				     (struct str){ request, sizeof(request) });
+		}
+		end(&stage);
+		assert_status(&stage, "0");
+		assert_int_equal(flag_of(&stage, &at), compressed);
+		assert_int_equal(at, buffer_len(&stage.stream.in));
+		if (!compressed) {
+			assert_memory_equal(buffer_data(&stage.stream.in) + 5, request,
+					    sizeof(request));
+		}
+	}
+	stage_deinit(&stage);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +323,7 @@ int main(void)
 		cmocka_unit_test(the_limit_is_on_what_comes_out),
 		cmocka_unit_test(answers_are_compressed_where_both_want_it),
 		cmocka_unit_test(each_compressed_message_stands_alone),
+		cmocka_unit_test(echo_compresses_what_came_compressed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
