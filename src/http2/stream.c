@@ -13,7 +13,7 @@
 
 #include "http2/session_p.h"
 
-/* What counts as progress of a stream that its peer's window holds back. */
+/* What counts as progress of a stream that its peer's window holds back, or else all that it has. */
 #define PROGRESS_BYTES 128
 
 /* Capacity of `out` that a stream keeps for its next use. */
@@ -304,7 +304,7 @@ ssize_t http2_stream_read(nghttp2_session *nghttp2, int32_t id, uint8_t *out, si
 	if (n > 0) {
 		memcpy(out, buffer_data(&stream->out), n);
 		buffer_consume(&stream->out, n);
-		if (n >= PROGRESS_BYTES) {
+		if (n >= PROGRESS_BYTES || buffer_len(&stream->out) == 0) {
 			stream->stalls = 0;
 		}
 	}

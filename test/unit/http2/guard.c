@@ -361,6 +361,49 @@ static void a_reply_that_moves_is_not_reset(void **state)
 	side_deinit(&side);
 }
 
+static void small_messages_that_are_taken_one_by_one_are_progress(void **state)
+{
+	struct side side;
+	struct call *call;
+
+	(void)state;
+	begin(&side, NULL);
+	call = held_reply(&side, 0, 20);
+	for (unsigned i = 0; i < 40; i++) { /* each look finds one held */
+		side_advance(&side, 5 * S);
+		put_u32_frame(&side.in, F_WINDOW_UPDATE, 1, 20);
+		side_say(&side);
+		put(http2_stream_out(&call->stream), "twenty bytes of reply", 20);
+		http2_stream_wrote(&call->stream);
+		side_run(&side);
+	}
+	assert_int_equal(call->closed, 0);
+	side_deinit(&side);
+}
+
+static void looks_that_find_a_reply_held_must_follow_each_other(void **state)
+{
+	struct side side;
+	struct call *call;
+
+	(void)state;
+	begin(&side, NULL);
+	call = held_reply(&side, 0, 1000);
+	for (unsigned i = 0; i < 6; i++) {
+		side_advance(&side, 8 * S);
+		side_advance(&side, 8 * S);
+		/* The window is open, and the host is what has no room. */
+		side.room = 0;
+		put_u32_frame(&side.in, F_WINDOW_UPDATE, 1, 1);
+		side_say(&side);
+		side_advance(&side, 8 * S);
+		side.room = 256 * KIB;
+		side_run(&side);
+	}
+	assert_int_equal(call->closed, 0);
+	side_deinit(&side);
+}
+
 static void a_byte_now_and_then_is_no_progress(void **state)
 {
 	struct side side;
@@ -714,6 +757,8 @@ int main(void)
 		cmocka_unit_test(time_in_which_the_host_takes_no_input_is_not_the_peers),
 		cmocka_unit_test(a_reply_behind_a_shut_window_is_reset),
 		cmocka_unit_test(a_reply_that_moves_is_not_reset),
+		cmocka_unit_test(small_messages_that_are_taken_one_by_one_are_progress),
+		cmocka_unit_test(looks_that_find_a_reply_held_must_follow_each_other),
 		cmocka_unit_test(a_byte_now_and_then_is_no_progress),
 		cmocka_unit_test(no_deadline_for_slow_readers_where_none_is_wanted),
 		cmocka_unit_test(a_server_asks_after_two_hours_and_closes_after_twenty_seconds),

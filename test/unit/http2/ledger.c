@@ -128,6 +128,9 @@ static void the_bits_of_an_old_stream_are_not_those_of_a_new_one(void **state)
 	put_frame(&in, F_HEADERS, F_END_HEADERS | F_END_STREAM, 3, "", 0);
 	put_frame(&in, F_HEADERS, F_END_HEADERS, 3 + 2 * HTTP2_LEDGER_IDS, "", 0);
 	put_frame(&in, F_DATA, 0, 3 + 2 * HTTP2_LEDGER_IDS, "x", 1);
+	put_frame(&in, F_HEADERS, F_END_HEADERS | F_END_STREAM, 263, "", 0);
+	put_frame(&in, F_HEADERS, F_END_HEADERS, 265 + 2 * HTTP2_LEDGER_IDS, "", 0);
+	put_frame(&in, F_DATA, 0, 263 + 2 * HTTP2_LEDGER_IDS, "x", 1); /* not that one's end */
 	put_frame(&in, F_HEADERS, F_END_HEADERS, 0x7fffffff, "", 0);
 	put_frame(&in, F_DATA, 0, 0x7fffffff, "x", 1);
 	expect(&ledger, &in, HTTP2_LEDGER_NO_STOP);
