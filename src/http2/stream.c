@@ -13,7 +13,7 @@
 
 #include "http2/session_p.h"
 
-/* What counts as progress of a stream that its peer's window holds back, or else all that it has. */
+/* Progress of a stream that its peer's window holds back: so much, or else all that it has. */
 #define PROGRESS_BYTES 128
 
 /* Capacity of `out` that a stream keeps for its next use. */
