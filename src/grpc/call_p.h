@@ -119,9 +119,9 @@ struct grpc_call {
 		uint8_t origin;    /* enum grpc_origin, where settled */
 		uint8_t n_details; /* how often grpc-status-details-bin came */
 		bool wait_for_ready;
-		bool retried;       /* sent anew once, since the server said so */
-		bool committed;     /* the request is kept no more, nor sent anew */
-		bool stream_gone;   /* what is held or kept is due before `closed` */
+		bool retried;     /* sent anew once, since the server said so */
+		bool committed;   /* the request is kept no more, nor sent anew */
+		bool stream_gone; /* what is held or kept is due before `closed` */
 		unsigned attempts;
 	} each;
 

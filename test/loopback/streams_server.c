@@ -730,8 +730,8 @@ static void a_call_may_be_ended_in_each_upcall(void **state)
 		"opened; closed(10 here); ",
 		"opened; message(one); closed(10 here); ",
 		"opened; message(one); message(two); closed(10 here); ",
-		"opened; message(one); message(two); message(three); half_closed; "
-		"closed(10 here); ",
+		("opened; message(one); message(two); message(three); half_closed; "
+		 "closed(10 here); "),
 	};
 
 	(void)state;
