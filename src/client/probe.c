@@ -252,13 +252,12 @@ static bool start_call(struct probe *probe)
 	Health__CheckRequest request = HEALTH__CHECK_REQUEST__INIT;
 	char name[PROBE_MAX_NAME]; /* the generated field points to what is not const */
 
-	probe->started_ns = timers_now(timers);
 	probe->call = grpc_channel_call(probe->channel, &health_service, &methods[0], &call_events,
 					&options, probe);
 	if (!probe->call) {
 		return false;
 	}
-	timer_start(timers, &probe->connecting, plan->connect_ns);
+	timer_start_at(timers, &probe->connecting, probe->started_ns + plan->connect_ns);
 	request.service.len = strlen(plan->service);
 	request.service.data = memcpy(name, plan->service, request.service.len);
 	(void)grpc_call_send(probe->call, &request);
@@ -337,6 +336,7 @@ static void run(struct probe *probe)
 		complain("cannot start: out of memory or of file descriptors");
 		return;
 	}
+	probe->started_ns = timers_now(loop_timers(probe->loop));
 	if (resolve(probe, why, sizeof(why)) < 0) {
 		options_one_line(why);
 		complain(why);
