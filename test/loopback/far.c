@@ -406,7 +406,7 @@ static void put_text(struct buffer *block, const char *text)
 	NOTE(block, "%s", text);
 }
 
-void far_headers(struct far_end *end, uint32_t stream, uint8_t flags, ...)
+void far_headers(struct far_end *end, uint32_t stream, unsigned flags, ...)
 {
 	struct buffer block = BUFFER_INIT;
 	const char *name;

@@ -99,7 +99,7 @@ void far_settings(struct far_end *end, ...);
 /* Empty SETTINGS, and the acknowledgement of the channel's. */
 void far_hello(struct far_end *end);
 /* "name", "value", ... NULL. */
-void far_headers(struct far_end *end, uint32_t stream, uint8_t flags, ...);
+void far_headers(struct far_end *end, uint32_t stream, unsigned flags, ...);
 /* :status 200 and content-type application/grpc. */
 void far_respond(struct far_end *end, uint32_t stream);
 /* A message, with its prefix and this flag. */
