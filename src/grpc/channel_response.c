@@ -41,9 +41,10 @@ static void on_message_text(struct grpc_call *call, struct str value)
 	struct buffer text = BUFFER_INIT;
 
 	if (grpc_message_decode(value, &text) == 0) {
-		call->each.head.message =
-			arena_str(&call->arena, (struct str){ (const char *)buffer_data(&text),
-							      buffer_len(&text) });
+		struct bytes decoded = buffer_bytes(&text);
+
+		call->each.head.message = arena_str(
+			&call->arena, (struct str){ (const char *)decoded.data, decoded.len });
 	}
 	buffer_free(&text);
 }

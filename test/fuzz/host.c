@@ -80,7 +80,7 @@ static bool produce(struct host *host)
 	host->wakes = 0;
 	rv = host->engine->ops->produce(host->engine, &said, room);
 	n = buffer_len(&said);
-	MUST(n <= (room > 0 ? room + LARGEST_PRODUCT : 0));
+	MUST(n <= room + LARGEST_PRODUCT); /* without room: a last word, perhaps */
 	MUST(rv <= 0 || n >= room);
 	fail_at = heap_spare();
 	MUST(buffer_append(&host->out, buffer_bytes(&said).data, n) == 0);
