@@ -1,4 +1,4 @@
-/* The whole probe in this process, against frames by hand; each of its allocations fails in turn. */
+/* The whole probe in this process, against frames by hand; its allocations fail in turn. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
