@@ -45,6 +45,23 @@ def test_man_page_has_every_flag_and_no_other(run, command, page):
     assert described - {"help", "version"} == flags_of_help(run, command) - {"help", "version"}
 
 
+def test_man_page_has_every_command_in_its_synopsis(run):
+    text = (ROOT / "docs/man/echod.8").read_text(encoding="utf-8")
+    synopsis = text.partition(".Sh SYNOPSIS")[2].partition(".Sh DESCRIPTION")[0]
+    commands = run("help").stdout.decode().partition("Commands:\n")[2].partition("\n\n")[0]
+    named = re.findall(r"^  (\w+)", commands, re.M)
+    assert len(named) > 3, "the help is not understood"
+    assert re.findall(r"^\.Cm (\w+)", synopsis, re.M) == named
+
+
+def test_man_page_speaks_of_every_group_of_metrics(shared):
+    text = (ROOT / "docs/man/echod.8").read_text(encoding="utf-8")
+    metrics = text.partition(".Sh METRICS")[2].partition(".Sh ENVIRONMENT")[0]
+    named = re.findall(r"[a-z_]{5,}\*?", metrics)
+    for name in shared.scrape().families:
+        assert name in named or any(each[-1] == "*" and name.startswith(each[:-1]) for each in named), name
+
+
 def test_readme_has_every_flag_of_serve(run):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `--([a-z.-]+)` \|", text, re.M)) == \
