@@ -293,6 +293,27 @@ static void streamed_input_is_summed(void **state)
 	call_end(&call);
 }
 
+static void a_sum_that_the_response_has_no_room_for_is_the_largest_it_has(void **state)
+{
+	Interop__StreamingInputRequest request = INTEROP__STREAMING_INPUT_REQUEST__INIT;
+	Interop__Payload payload = INTEROP__PAYLOAD__INIT;
+	const Interop__StreamingInputResponse *response;
+	struct grpc_call call;
+
+	(void)state;
+	begin(&call, "StreamingInputCall");
+	payload.body.data = interop.zeros;
+	payload.body.len = INT32_MAX - 1; /* nobody reads them */
+	request.payload = &payload;
+	for (int i = 0; i < 2; i++) {
+		call.method->events->message(&call, &request);
+	}
+	call_half_close(&call);
+	response = call.sent[0];
+	assert_int_equal(response->aggregated_payload_size, INT32_MAX);
+	call_end(&call);
+}
+
 static void streamed_output_comes_in_order_and_in_its_time(void **state)
 {
 	struct wanted wanted = { 0 };
@@ -438,13 +459,14 @@ static void a_stream_without_requests_ends_well(void **state)
 
 static void what_a_call_may_owe_is_bounded(void **state)
 {
-	struct wanted wanted = { 0 };
+	struct wanted wanted = { 0 }, one = { 0 };
 	struct grpc_call call;
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {
 		want(&wanted, 0, 0, -1);
 	}
+	want(&one, 0, 0, -1);
 	begin(&call, "HalfDuplexCall");
 	for (size_t owed = 0; owed < INTEROP_MAX_RESPONSES; owed += 4) {
 		assert_false(call.finished);
@@ -452,7 +474,7 @@ static void what_a_call_may_owe_is_bounded(void **state)
 		arena_reset(&call.arena);
 	}
 	assert_false(call.finished);
-	assert_true(call_receive(&call, &wanted.request.base));
+	assert_true(call_receive(&call, &one.request.base));
 	assert_int_equal(call.status, GRPC_RESOURCE_EXHAUSTED);
 	call_end(&call);
 }
@@ -485,6 +507,7 @@ int main(void)
 		cmocka_unit_test(two_fields_of_metadata_come_back),
 		cmocka_unit_test(a_cacheable_answer_says_so),
 		cmocka_unit_test(streamed_input_is_summed),
+		cmocka_unit_test(a_sum_that_the_response_has_no_room_for_is_the_largest_it_has),
 		cmocka_unit_test(streamed_output_comes_in_order_and_in_its_time),
 		cmocka_unit_test(a_call_that_ends_while_it_waits_leaves_nothing),
 		cmocka_unit_test(output_waits_for_the_peer_to_read),
