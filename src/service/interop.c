@@ -15,6 +15,8 @@
 #include "base/utf8.h"
 #include "interop.pb-c.h"
 
+#define NO_MEMORY "no memory"
+
 /* -- What the methods have in common -- */
 
 /* Two fields of the request's metadata come back, one in front and one behind. */
@@ -22,14 +24,18 @@ static void on_opened(struct grpc_call *call)
 {
 	const struct str initial = STR("x-grpc-test-echo-initial");
 	const struct str trailing = STR("x-grpc-test-echo-trailing-bin");
+	int rv = 0;
 
-	for (const struct metadata_entry *entry = grpc_call_metadata(call)->first; entry;
-	     entry = entry->next) {
+	for (const struct metadata_entry *entry = grpc_call_metadata(call)->first;
+	     entry && rv != -ENOMEM; entry = entry->next) {
 		if (str_equal(entry->name, initial)) {
-			grpc_call_add_header(call, entry->name, entry->value);
+			rv = grpc_call_add_header(call, entry->name, entry->value);
 		} else if (str_equal(entry->name, trailing)) {
-			grpc_call_add_trailer(call, entry->name, entry->value);
+			rv = grpc_call_add_trailer(call, entry->name, entry->value);
 		}
+	}
+	if (rv == -ENOMEM) { /* what may not be sent, -EINVAL, is left out */
+		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, NO_MEMORY);
 	}
 }
 
@@ -120,7 +126,10 @@ static void on_unary(struct grpc_call *call, const void *message)
 
 static void on_cacheable(struct grpc_call *call, const void *message)
 {
-	grpc_call_add_header(call, STR("cache-control"), STR("max-age=60, private"));
+	if (grpc_call_add_header(call, STR("cache-control"), STR("max-age=60, private")) < 0) {
+		grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, NO_MEMORY);
+		return;
+	}
 	on_unary(call, message);
 }
 
@@ -192,7 +201,7 @@ static bool owe(struct output *output, const Interop__StreamingOutputRequest *re
 			return false;
 		}
 		if (buffer_append(&output->owed, &owed, sizeof(owed)) < 0) {
-			grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "no memory");
+			grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, NO_MEMORY);
 			return false;
 		}
 		if (owed.compressed) { /* the headers, which leave with the first, announce it */

@@ -49,6 +49,7 @@ struct grpc_call {
 
 	/* what it is answered */
 	int send_result;
+	int add_result; /* of a header or trailer */
 	bool was_compressed;
 
 	uint8_t state[256] __attribute__((aligned(16)));
@@ -212,14 +213,18 @@ static void note(char text[256], struct str name, struct str value)
 
 int grpc_call_add_header(struct grpc_call *call, struct str name, struct str value)
 {
-	note(call->n_sent == 0 ? call->headers : call->trailers, name, value);
-	return 0;
+	if (call->add_result == 0) {
+		note(call->n_sent == 0 ? call->headers : call->trailers, name, value);
+	}
+	return call->add_result;
 }
 
 int grpc_call_add_trailer(struct grpc_call *call, struct str name, struct str value)
 {
-	note(call->trailers, name, value);
-	return 0;
+	if (call->add_result == 0) {
+		note(call->trailers, name, value);
+	}
+	return call->add_result;
 }
 
 const struct metadata *grpc_call_metadata(const struct grpc_call *call)

@@ -255,6 +255,38 @@ static void two_fields_of_metadata_come_back(void **state)
 	}
 }
 
+/* An answer without them would be a wrong one. */
+static void no_memory_for_metadata_ends_the_call(void **state)
+{
+	static const struct {
+		int result;
+		enum grpc_status status;
+	} cases[] = { { -ENOMEM, GRPC_RESOURCE_EXHAUSTED }, { -EINVAL, GRPC_OK } };
+	static const char *const names[] = { "x-grpc-test-echo-initial",
+					     "x-grpc-test-echo-trailing-bin" };
+	Interop__Empty empty = INTEROP__EMPTY__INIT;
+	Interop__SimpleRequest request = INTEROP__SIMPLE_REQUEST__INIT;
+	struct grpc_call call;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases) * ARRAY_SIZE(names); i++) {
+		begin(&call, "EmptyCall");
+		metadata_add(&call.metadata, &call.arena, str_from(names[i % 2]), STR("x"));
+		call.add_result = cases[i / 2].result;
+		call_open(&call);
+		if (!call.finished) { /* what may not be sent is left out */
+			assert_true(call_receive(&call, &empty.base));
+		}
+		assert_int_equal(call.status, cases[i / 2].status);
+		call_end(&call);
+	}
+	begin(&call, "CacheableUnaryCall");
+	call.add_result = -ENOMEM;
+	assert_true(call_receive(&call, &request.base));
+	assert_int_equal(call.status, GRPC_RESOURCE_EXHAUSTED);
+	call_end(&call);
+}
+
 static void a_cacheable_answer_says_so(void **state)
 {
 	Interop__SimpleRequest request = INTEROP__SIMPLE_REQUEST__INIT;
@@ -505,6 +537,7 @@ int main(void)
 		cmocka_unit_test(responses_are_compressed_as_asked_for),
 		cmocka_unit_test(a_request_that_came_otherwise_than_it_says_is_invalid),
 		cmocka_unit_test(two_fields_of_metadata_come_back),
+		cmocka_unit_test(no_memory_for_metadata_ends_the_call),
 		cmocka_unit_test(a_cacheable_answer_says_so),
 		cmocka_unit_test(streamed_input_is_summed),
 		cmocka_unit_test(a_sum_that_the_response_has_no_room_for_is_the_largest_it_has),
