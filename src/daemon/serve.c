@@ -38,8 +38,9 @@
 #include "web/scrape.h"
 
 /*
- * A turn of the loop lies between what health says last and the first GOAWAY, which
- * would overtake it otherwise.
+ * Between what health says last and the first GOAWAY, which nghttp2 sends ahead of
+ * what still waits in a session. Where a turn of the loop takes longer, the order of
+ * wake-ups keeps the two apart: who watches was woken before the drain was.
  */
 #define LEAST_DELAY_NS (1 * NS_PER_MS)
 /* A peer that takes no goodbye within this time is aborted. */
