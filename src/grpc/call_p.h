@@ -52,6 +52,7 @@ struct grpc_head {
 	struct str message; /* client: grpc-message, decoded, in the arena */
 	uint8_t content;    /* enum grpc_content */
 	uint8_t encoding;   /* enum grpc_encoding: grpc-encoding */
+	uint8_t refusal;    /* server: enum grpc_refusal, of an answer in HTTP that is due */
 	bool accepts_gzip;  /* grpc-accept-encoding */
 	bool post, head, path_seen, path_malformed, scheme_bad;
 	bool has_timeout, timeout_bad;

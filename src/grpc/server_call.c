@@ -17,6 +17,11 @@
 #include "grpc/server_p.h"
 #include "grpc/wire.h"
 
+/* How long the end of a request that is no gRPC is waited for before it is answered. */
+#define HTTP_ANSWER_WAIT_NS (500 * NS_PER_MS)
+
+static void answer_http(struct grpc_call *call);
+
 static const struct grpc_server_limits *limits_of(const struct grpc_call *call)
 {
 	return call->server->options.limits;
@@ -27,6 +32,10 @@ void grpc_server_call_on_deadline(struct timer *timer)
 	struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
 	struct http2_stream *stream = &call->stream;
 
+	if (call->each.head.refusal) {
+		answer_http(call);
+		return;
+	}
 	if (stream->local_ended || !http2_stream_open(stream)) {
 		return; /* the answer is out, or nobody waits for it any more */
 	}
@@ -164,18 +173,26 @@ static void on_header(struct http2_stream *stream, struct str name, struct str v
 }
 
 /* An answer in plain HTTP, for what is no gRPC request. */
-static void answer_http(struct grpc_call *call, enum grpc_refusal refusal, struct str status,
-			struct str text)
+static void answer_http(struct grpc_call *call)
 {
+	static const struct {
+		struct str status, text;
+	} answers[] = {
+		[GRPC_REFUSED_405] = { STR_INIT("405"),
+				       STR_INIT("gRPC calls are made by POST.\n") },
+		[GRPC_REFUSED_415] = { STR_INIT("415"),
+				       STR_INIT("The content-type must be application/grpc.\n") },
+	};
+	enum grpc_refusal refusal = (enum grpc_refusal)call->each.head.refusal;
 	const struct http2_field fields[] = {
-		http2_field(STR(":status"), status, true),
+		http2_field(STR(":status"), answers[refusal].status, true),
 		HTTP2_FIELD("content-type", "text/plain; charset=utf-8"),
 		HTTP2_FIELD("allow", "POST"),
 	};
 	size_t n = refusal == GRPC_REFUSED_405 ? 3 : 2;
 
+	call->each.head.refusal = GRPC_REFUSED_200;
 	meter_count(call->server->options.meters->refused[refusal]);
-	call->each.finished = true;
 	if (call->each.head.head) {
 		/* RFC 9110 9.3.2: the same without content */
 		if (http2_stream_respond(&call->stream, fields, n, true) < 0) {
@@ -184,11 +201,24 @@ static void answer_http(struct grpc_call *call, enum grpc_refusal refusal, struc
 		return;
 	}
 	if (http2_stream_respond(&call->stream, fields, n, false) < 0 ||
-	    buffer_append_str(http2_stream_out(&call->stream), text) < 0 ||
+	    buffer_append_str(http2_stream_out(&call->stream), answers[refusal].text) < 0 ||
 	    http2_stream_wrote(&call->stream) < 0 ||
 	    http2_stream_finish(&call->stream, NULL, 0) < 0) {
 		http2_stream_reset(&call->stream, HTTP2_INTERNAL_ERROR);
 	}
+}
+
+/*
+ * Such a request is heard to its end first: what breaks HTTP/2 in the rest of it is
+ * then an error of its stream, and not lost behind an answer that had ended it. Of a
+ * long body no more is taken than the stream's window, and for no longer than
+ * HTTP_ANSWER_WAIT_NS.
+ */
+static void answer_http_at_end(struct grpc_call *call, enum grpc_refusal refusal)
+{
+	call->each.head.refusal = (uint8_t)refusal;
+	call->each.finished = true;
+	timer_start(call->timers, &call->deadline, HTTP_ANSWER_WAIT_NS);
 }
 
 /* An answer in gRPC to a request that named no method of ours. */
@@ -206,11 +236,9 @@ static bool resolve(struct grpc_call *call, bool too_large)
 	if (too_large) {
 		refuse(call, GRPC_RESOURCE_EXHAUSTED, "header list is larger than the limit");
 	} else if (!head->post) {
-		answer_http(call, GRPC_REFUSED_405, STR("405"),
-			    STR("gRPC calls are made by POST.\n"));
+		answer_http_at_end(call, GRPC_REFUSED_405);
 	} else if (head->content < GRPC_CONTENT_PLAIN) {
-		answer_http(call, GRPC_REFUSED_415, STR("415"),
-			    STR("The content-type must be application/grpc.\n"));
+		answer_http_at_end(call, GRPC_REFUSED_415);
 	} else if (head->scheme_bad) {
 		refuse(call, GRPC_INTERNAL, "scheme is neither http nor https");
 	} else if (head->path_malformed || !head->path_seen) {
@@ -371,7 +399,11 @@ static void on_ended(struct http2_stream *stream)
 {
 	struct grpc_call *call = grpc_call_of(stream);
 
-	if (!call->each.finished && !grpc_call_blocked(call)) {
+	if (call->each.finished) {
+		if (call->each.head.refusal) {
+			answer_http(call);
+		}
+	} else if (!grpc_call_blocked(call)) {
 		request_ended(call);
 	}
 }
