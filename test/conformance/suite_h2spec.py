@@ -1,6 +1,7 @@
 """h2spec against our server, h2specd against our client."""
 import re
 import shutil
+import typing
 import xml.etree.ElementTree as ElementTree
 
 import daemon
@@ -8,7 +9,17 @@ import rows
 import tools
 
 MODULE = "github.com/summerwind/h2spec/cmd"
-VERSION = "af83a65f0b62"
+
+
+class Version(typing.NamedTuple):
+    name: str
+    default: int  # cases
+    strict: int
+    client: int
+
+
+# The newest commit, and the newest release that every registry can have: one case fewer.
+PINNED = (Version("af83a65f0b62", 146, 147, 57), Version("v2.2.1+incompatible", 145, 146, 57))
 SECONDS = 600
 NGHTTP2_WITHOUT_PRIORITIES = (1, 65)
 BY_DESIGN = "nghttp2 1.65 and newer have no priorities (RFC 9113 5.3.1): the frame is not looked at"
@@ -20,24 +31,37 @@ EXCUSED = {
 
 
 def suite(context):
-    for strict, expected in ((False, 146), (True, 147)):
-        row = rows.Row("h2spec", VERSION, "server, strict" if strict else "server", expected)
-        yield guarded(context, row, "h2spec", lambda program, row, strict=strict: server(context, program, row, strict))
-    row = rows.Row("h2specd", VERSION, "client", 57)
-    yield guarded(context, row, "h2specd", lambda program, row: client(context, program, row))
-
-
-def guarded(context, row, name, body):
-    """From the Go registry; where that does not give it, one that is in PATH."""
-    try:
-        program = context.tools.go(f"{MODULE}/{name}", VERSION)
-    except tools.Missing as missing:
-        program = shutil.which(name)
+    for name, subject, cases, body in (
+        ("h2spec", "server", "default", lambda program, row: server(context, program, row, False)),
+        ("h2spec", "server, strict", "strict", lambda program, row: server(context, program, row, True)),
+        ("h2specd", "client", "client", lambda program, row: client(context, program, row)),
+    ):
+        program, version, missing = find(context, name)
         if not program:
-            return rows.skipped_row(row.suite, row.version, row.subject, row.expected, str(missing))
-        row.version = "from PATH"
-    body(program, row)
-    return row
+            yield rows.skipped_row(name, PINNED[0].name, subject, getattr(PINNED[0], cases), missing)
+            continue
+        row = rows.Row(name, version or "from PATH", subject, getattr(version_of(version), cases))
+        body(program, row)
+        yield row
+
+
+def find(context, name):
+    """The program, its version and None: the newest pin that the Go registry gives; before the
+    older one, a program that is in PATH (its version unknown, its cases those of the newest).
+    Or nothing, and what is missing."""
+    missing = None
+    for version in PINNED:
+        try:
+            return context.tools.go(f"{MODULE}/{name}", version.name), version.name, None
+        except tools.Missing as why:
+            missing = missing or str(why)
+        if shutil.which(name):
+            return shutil.which(name), None, None
+    return None, None, missing
+
+
+def version_of(name):
+    return next((version for version in PINNED if version.name == name), PINNED[0])
 
 
 def server(context, program, row, strict):
