@@ -123,6 +123,7 @@ struct grpc_call {
 		bool retried;     /* sent anew once, since the server said so */
 		bool committed;   /* the request is kept no more, nor sent anew */
 		bool stream_gone; /* what is held or kept is due before `closed` */
+		bool hearing;     /* the status is settled; the rest of an HTTP answer is heard */
 		unsigned attempts;
 	} each;
 

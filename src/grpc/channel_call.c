@@ -13,6 +13,9 @@
 #include "grpc/channel_p.h"
 #include "grpc/wire.h"
 
+/* How long the end of a response is waited for whose status is known already. */
+#define HEAR_NS (500 * NS_PER_MS)
+
 static const struct http2_stream_events stream_events;
 
 /* Capacity of the kept request that stays once its content is of no more use. */
@@ -86,6 +89,9 @@ void grpc_channel_call_fail(struct grpc_call *call, enum grpc_status status, str
 			    enum http2_error code)
 {
 	if (call->each.finished) {
+		if (call->each.hearing) {
+			http2_stream_reset(&call->stream, code);
+		}
 		return;
 	}
 	if (!call->connection && !call->each.stream_gone) {
@@ -99,6 +105,18 @@ void grpc_channel_call_fail(struct grpc_call *call, enum grpc_status status, str
 	} else {
 		http2_stream_reset(&call->stream, code);
 	}
+}
+
+void grpc_channel_call_fail_at_end(struct grpc_call *call, enum grpc_status status, struct str why)
+{
+	int64_t until_ns = timers_now(call->timers) + HEAR_NS;
+
+	if (timer_active(&call->deadline)) {
+		until_ns = MIN(until_ns, call->deadline.due_ns);
+	}
+	grpc_channel_call_settle(call, status, why, GRPC_FROM_HERE);
+	call->each.hearing = true;
+	timer_start_at(call->timers, &call->deadline, until_ns);
 }
 
 static void fail(struct grpc_call *call, enum grpc_status status, const char *why)

@@ -95,6 +95,12 @@ void grpc_channel_call_kill(struct grpc_call *call, enum grpc_status status, str
 /* channel_call.c: ends a call that may have one, for a reason found here. */
 void grpc_channel_call_fail(struct grpc_call *call, enum grpc_status status, struct str why,
 			    enum http2_error code);
+/*
+ * The same for an answer in plain HTTP: its status is certain, and the rest of it is
+ * heard (for a moment at most) and thrown away, so that an error of HTTP/2 in it is
+ * still found, and the server is not cut off in the middle of its page.
+ */
+void grpc_channel_call_fail_at_end(struct grpc_call *call, enum grpc_status status, struct str why);
 /* channel_call.c: what was kept to send the request anew is let go. */
 void grpc_channel_call_commit(struct grpc_call *call);
 /* channel_call.c: of the list `due`, and out of it. */

@@ -126,8 +126,8 @@ static void on_response(struct grpc_call *call, bool end_stream)
 		return;
 	}
 	if (head->http_status != 200 || !is_grpc(head)) {
-		grpc_channel_call_fail(call, grpc_status_from_http(head->http_status),
-				       http_fault(call), HTTP2_CANCEL);
+		grpc_channel_call_fail_at_end(call, grpc_status_from_http(head->http_status),
+					      http_fault(call));
 		return;
 	}
 	head->has_status = false;
@@ -288,10 +288,7 @@ void grpc_channel_response_ended(struct http2_stream *stream)
 {
 	struct grpc_call *call = grpc_call_of(stream);
 
-	if (call->each.finished) {
-		return;
-	}
-	if (!grpc_call_blocked(call)) {
+	if (!call->each.finished && !grpc_call_blocked(call)) {
 		conclude(call);
 	}
 	if (!stream->local_ended) {
