@@ -286,7 +286,7 @@ static int on_frame_send(nghttp2_session *nghttp2, const nghttp2_frame *frame, v
 		break;
 	case NGHTTP2_DATA:
 		session->guard.sent = true;
-		http2_ledger_sent_data(&session->ledger);
+		http2_ledger_sent_data(&session->ledger, frame->hd.length);
 		if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
 			sent_end_stream(session, frame->hd.stream_id);
 		}

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/util.h"
+
 #define HTTP2_LEDGER_IDS 128
 
 /* RFC 9113 4.1. */
@@ -73,17 +75,20 @@ static inline bool http2_ledger_unfinished(const struct http2_ledger *ledger)
  * So many WINDOW_UPDATE frames have a reason. None is saved up beyond a bound: one
  * that a peer of long standing could use at once.
  */
-static inline void http2_ledger_allow(struct http2_ledger *ledger, uint16_t updates)
+static inline void http2_ledger_allow(struct http2_ledger *ledger, uint32_t updates)
 {
-	enum { MAX_CREDIT = 4096 };
+	enum { MAX_CREDIT = 16384 };
 
-	if (ledger->credit < MAX_CREDIT) {
-		ledger->credit = (uint16_t)(ledger->credit + updates);
-	}
+	ledger->credit = (uint16_t)MIN(ledger->credit + updates, MAX_CREDIT);
 }
 
-/* A DATA frame was sent: it may be answered with credit for stream and connection. */
-static inline void http2_ledger_sent_data(struct http2_ledger *ledger)
+/*
+ * A DATA frame of `n` bytes was sent: it may be answered with credit for stream and
+ * connection, and where it holds many small messages, for both with each of them.
+ */
+static inline void http2_ledger_sent_data(struct http2_ledger *ledger, size_t n)
 {
-	http2_ledger_allow(ledger, 2);
+	enum { BYTES_PER_UPDATE = 4 };
+
+	http2_ledger_allow(ledger, 2 + (uint32_t)(n / BYTES_PER_UPDATE));
 }

@@ -188,7 +188,7 @@ static void frames_that_move_nothing_are_counted(void **state)
 	assert_int_equal(ledger.useless, 10);
 
 	ledger.useless = 0;
-	http2_ledger_sent_data(&ledger);
+	http2_ledger_sent_data(&ledger, 1);
 	put_frame(&in, F_WINDOW_UPDATE, 0, 3, "\0\0\0\1", 4);
 	put_frame(&in, F_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
 	expect(&ledger, &in, HTTP2_LEDGER_NO_STOP);
@@ -207,13 +207,32 @@ static void credit_is_not_saved_up_without_bound(void **state)
 	(void)state;
 	http2_ledger_init(&ledger, true);
 	for (unsigned i = 0; i < 100000; i++) {
-		http2_ledger_sent_data(&ledger);
+		http2_ledger_sent_data(&ledger, 1);
 	}
-	for (unsigned i = 0; i < 5000; i++) {
+	for (unsigned i = 0; i < 20000; i++) {
 		put_frame(&in, F_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
 	}
 	expect(&ledger, &in, HTTP2_LEDGER_NO_STOP);
-	assert_in_range(ledger.useless, 5000 - 4100, 5000 - 4000);
+	assert_int_equal(ledger.useless, 20000 - 16384);
+	buffer_free(&in);
+}
+
+static void small_messages_that_left_together_may_be_credited_one_by_one(void **state)
+{
+	struct http2_ledger ledger;
+	struct buffer in = { 0 };
+
+	(void)state;
+	http2_ledger_init(&ledger, true);
+	for (unsigned i = 0; i < 100; i++) {
+		http2_ledger_sent_data(&ledger, 16000); /* 2000 of 8 bytes */
+		for (unsigned message = 0; message < 2000; message++) {
+			put_frame(&in, F_WINDOW_UPDATE, 0, 1, "\0\0\0\10", 4);
+			put_frame(&in, F_WINDOW_UPDATE, 0, 0, "\0\0\0\10", 4);
+		}
+		expect(&ledger, &in, HTTP2_LEDGER_NO_STOP);
+	}
+	assert_int_equal(ledger.useless, 0);
 	buffer_free(&in);
 }
 
@@ -325,6 +344,7 @@ int main(void)
 		cmocka_unit_test(ids_that_no_peer_may_use_are_left_to_nghttp2),
 		cmocka_unit_test(frames_that_move_nothing_are_counted),
 		cmocka_unit_test(credit_is_not_saved_up_without_bound),
+		cmocka_unit_test(small_messages_that_left_together_may_be_credited_one_by_one),
 		cmocka_unit_test(the_ninth_continuation_is_one_too_many),
 		cmocka_unit_test(boundaries_are_found_however_the_input_is_cut),
 		cmocka_unit_test(reading_stops_before_one_stream_too_many_and_goes_on_later),
