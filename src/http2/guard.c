@@ -153,8 +153,9 @@ void http2_guard_produced(struct http2_session *session, bool starved)
 {
 	struct http2_guard *guard = &session->guard;
 
-	if (guard->starved && !starved && guard->frame_ns != 0) {
-		guard->frame_ns = http2_session_now(session); /* the peer can go on only now */
+	if (guard->starved && !starved) { /* the peer is heard again only now */
+		guard->read_ns = http2_session_now(session);
+		guard->frame_ns = guard->frame_ns ? guard->read_ns : 0;
 	}
 	guard->starved = starved;
 }
@@ -218,14 +219,18 @@ static int64_t look_at_streams(struct http2_session *session, int64_t now_ns)
 static int64_t look_at_peer(struct http2_session *session, int64_t now_ns)
 {
 	struct http2_guard *guard = &session->guard;
-	int64_t due_ns, since_ns = guard->read_ns;
+	int64_t due_ns, since_ns;
 
 	if (session->keepalive_ns == NEVER) {
 		return NEVER;
 	}
+	if (session->server && guard->starved) {
+		guard->read_ns = now_ns; /* nobody listens to it, and the host watches its output */
+	}
 	if (guard->read_ns > guard->probe_ns) {
 		guard->probe_ns = 0;
 	}
+	since_ns = guard->read_ns;
 	if (!session->server && !session->limits->keepalive_without_calls) {
 		if (session->n_open == 0) {
 			guard->probe_ns = 0;
@@ -303,6 +308,9 @@ static void on_timer(struct timer *timer)
 	};
 
 	session->now_ns = now_ns;
+	if (session->guard.starved) {
+		http2_session_wake(session); /* perhaps it is no longer: the host says so */
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(looks) && !session->condemned; i++) {
 		watch_until(session, looks[i](session, now_ns));
 	}

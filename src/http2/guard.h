@@ -56,7 +56,7 @@ struct random;
 struct http2_guard {
 	struct timer timer;
 	int64_t resets_ns, glitches_ns; /* budgets: when they are whole again */
-	int64_t read_ns;                /* bytes came last */
+	int64_t read_ns;                /* bytes came last, or could come again */
 	int64_t frame_ns;               /* the unfinished frame began, or went on; 0: none */
 	int64_t change_ns;              /* server: idle since; client: not idle since */
 	int64_t look_ns;                /* server: the next look at open streams; 0: none */

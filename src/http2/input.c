@@ -24,8 +24,11 @@ static uint32_t opens_left(const struct http2_session *session)
 	size_t most = OPENS_FACTOR * (size_t)session->limits->max_concurrent_streams;
 	size_t now = session->n_open + session->n_closed;
 
+	if (!session->server) {
+		return UINT32_MAX; /* its streams are its own */
+	}
 	most = MAX(most, MIN_OPENS);
-	if (!session->server || session->n_closed == 0) {
+	if (session->n_closed == 0) {
 		most = MAX(most, now + 1); /* nothing to wait for */
 	}
 	return now < most ? (uint32_t)MIN(most - now, UINT32_MAX) : 0;

@@ -484,6 +484,79 @@ static void any_byte_answers_a_keepalive(void **state)
 	side_deinit(&side);
 }
 
+static void time_in_which_nothing_leaves_is_no_silence_of_the_peers(void **state)
+{
+	struct http2_limits limits = http2_default_limits;
+	struct side side;
+
+	(void)state;
+	limits.keepalive_time_ns = 10 * S;
+	begin(&side, &limits);
+	side.room = 0; /* a slow line: nor does the host take input */
+	side_run(&side);
+	side_advance(&side, 10 * S);
+	side_advance(&side, 10 * S);
+	side_advance(&side, 10 * S);
+	side_advance(&side, 60 * S);
+	assert_int_equal(side.error, 0);
+	side.room = 256 * KIB;
+	side_run(&side);
+	assert_int_equal(side_count(&side, F_PING), 0);
+	side_advance(&side, 10 * S);
+	assert_int_equal(side_count(&side, F_PING), 1);
+	side_advance(&side, 20 * S - 1);
+	assert_int_equal(side.error, 0);
+	side_advance(&side, 1);
+	assert_int_equal(side.error, -ETIMEDOUT);
+	side_deinit(&side);
+}
+
+static void whoever_was_full_is_asked_whether_it_still_is(void **state)
+{
+	struct http2_limits limits = http2_default_limits;
+	struct side side;
+
+	(void)state;
+	limits.keepalive_time_ns = 10 * S;
+	begin(&side, &limits);
+	side.room = 1;
+	put_frame(&side.in, F_PING, 0, 0, "12345678", 8);
+	side_say(&side); /* the answer fills the host, and is all that there was to say */
+	side.wakes = 0;
+	side.now_ns += 10 * S;
+	timers_run(&side.timers);
+	assert_true(side.wakes > 0);
+	side.room = 256 * KIB;
+	side_run(&side);
+	side_advance(&side, 10 * S);
+	assert_int_equal(side_count(&side, F_PING), 2);
+	side_advance(&side, 20 * S);
+	assert_int_equal(side.error, -ETIMEDOUT);
+	side_deinit(&side);
+}
+
+static void a_client_with_many_calls_takes_all_answers_at_once(void **state)
+{
+	struct side side;
+
+	(void)state;
+	side_init(&side, false, NULL);
+	put_frame(&side.in, F_SETTINGS, 0, 0, "\0\3\0\0\3\350", 6);
+	side_say(&side);
+	for (unsigned i = 0; i < 400; i++) {
+		(void)side_request(&side);
+	}
+	side_run(&side);
+	for (uint32_t id = 1; id < 801; id += 2) {
+		put_frame(&side.in, F_HEADERS, F_END_HEADERS | F_END_STREAM, id, "\x88", 1);
+	}
+	side.offers = 0;
+	side_say(&side);
+	assert_int_equal(side.offers, 1);
+	assert_int_equal(side_reached(&side, HTTP2_BOUND_DEFERRED), 0);
+	side_deinit(&side);
+}
+
 static void a_keepalive_can_be_without_end(void **state)
 {
 	struct http2_limits limits = http2_default_limits;
@@ -763,6 +836,9 @@ int main(void)
 		cmocka_unit_test(no_deadline_for_slow_readers_where_none_is_wanted),
 		cmocka_unit_test(a_server_asks_after_two_hours_and_closes_after_twenty_seconds),
 		cmocka_unit_test(any_byte_answers_a_keepalive),
+		cmocka_unit_test(time_in_which_nothing_leaves_is_no_silence_of_the_peers),
+		cmocka_unit_test(whoever_was_full_is_asked_whether_it_still_is),
+		cmocka_unit_test(a_client_with_many_calls_takes_all_answers_at_once),
 		cmocka_unit_test(a_keepalive_can_be_without_end),
 		cmocka_unit_test(a_client_asks_for_nothing_unless_told_to),
 		cmocka_unit_test(a_client_asks_while_it_has_calls_and_not_more_often_than_allowed),
