@@ -50,7 +50,9 @@ const char *http2_error_name(uint32_t code)
 
 void http2_session_terminate(struct http2_session *session, uint32_t code)
 {
-	(void)nghttp2_session_terminate_session(session->nghttp2, code);
+	if (nghttp2_session_terminate_session(session->nghttp2, code) != 0) {
+		http2_session_fail(session);
+	}
 	session->phase = HTTP2_DRAINED;
 	timer_stop(session->timers, &session->deadline);
 }
