@@ -192,6 +192,7 @@ static void answer_http(struct grpc_call *call)
 	size_t n = refusal == GRPC_REFUSED_405 ? 3 : 2;
 
 	call->each.head.refusal = GRPC_REFUSED_200;
+	timer_stop(call->timers, &call->deadline); /* a shut window is no deadline */
 	meter_count(call->server->options.meters->refused[refusal]);
 	if (call->each.head.head) {
 		/* RFC 9110 9.3.2: the same without content */

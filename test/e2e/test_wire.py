@@ -13,7 +13,7 @@ from frames import (
     ACK, CONTINUATION, DEADLINE_EXCEEDED, GOAWAY, GONE, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL,
     MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, NO_ERROR, OK, PING, PREFACE, PROTOCOL_ERROR, RESOURCE_EXHAUSTED,
     RST_STREAM, SETTINGS, UNIMPLEMENTED,
-    block, data, echo, frame, headers, literal, message, request, settings,
+    block, data, echo, frame, headers, literal, message, request, settings, window_update,
 )
 from wire import made_with, wire  # noqa: F401 (fixtures)
 
@@ -328,6 +328,19 @@ def test_415_and_405_do_not_wait_for_the_body(wire):
         peer.until(lambda stream=stream: peer.of(RST_STREAM, stream), "that the rest is not wanted")
         assert peer.answer(stream).reset == NO_ERROR
     wire.moved(refused={"405": 1, "415": 1})
+
+
+def test_an_answer_in_plain_http_waits_for_the_window_like_any_other(wire):
+    expired = wire.server.value("echod_grpc_deadlines_exceeded_total")
+    peer = wire.connect(initial={INITIAL_WINDOW_SIZE: 0}).settle()
+    stream = peer.open(request(change={"content-type": "text/html"}))
+    peer.listen(0.8)  # longer than the end of such a request is waited for
+    assert not peer.ended(stream)
+    peer.send(window_update(stream, 1000))
+    response = peer.response(stream)
+    assert response.http == "415" and response.body and response.reset is None
+    assert wire.server.value("echod_grpc_deadlines_exceeded_total") == expired
+    wire.moved(refused={"415": 1})
 
 
 SERVED_TYPES = {
