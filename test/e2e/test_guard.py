@@ -157,6 +157,22 @@ def test_credit_that_answers_data_is_not_held_against_anyone(serve, connect):
     assert reached(server) == {}
 
 
+def test_credit_for_each_of_many_small_messages_is_not_held_against_anyone(serve, connect):
+    server = serve("--grpc.interop")
+    peer = connect(server, credit=False).settle()
+    fields = request(change={":path": "/grpc.testing.TestService/FullDuplexCall"})
+    stream = peer.open(fields, end=False)
+    one = message(b"\x12\x02\x08\x01")  # asks for a response with one byte
+    each = len(message(b"\x0a\x03\x12\x01\x00"))
+    for sent in range(100, 20001, 100):
+        peer.send(data(stream, one * 100))
+        peer.until(lambda n=sent: sum(len(f.payload) for f in peer.of(DATA)) >= n * each, "the responses")
+        peer.send((window_update(0, each) + window_update(stream, each)) * 100)
+    peer.send(data(stream, b"", True))
+    assert peer.response(stream).status == OK
+    assert reached(server) == {}
+
+
 def test_a_header_block_in_more_than_nine_frames_is_cut_off(serve, connect):
     server = serve()
     peer = connect(server).settle()
