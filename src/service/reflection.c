@@ -189,6 +189,12 @@ static void on_half_closed(struct grpc_call *call)
 	grpc_call_finish(call, GRPC_OK, NULL);
 }
 
+/* Clients keep the stream open for as long as they live. */
+static void on_draining(struct grpc_call *call)
+{
+	grpc_call_finish(call, GRPC_UNAVAILABLE, "the connection is going away");
+}
+
 /* The published messages have `string` there. */
 static bool valid(const void *message)
 {
@@ -221,6 +227,7 @@ static const struct grpc_call_events events = {
 	.message = on_message,
 	.half_closed = on_half_closed,
 	.writable = on_writable,
+	.draining = on_draining,
 };
 
 static const struct grpc_method methods[] = {

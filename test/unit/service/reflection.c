@@ -229,6 +229,18 @@ static void who_does_not_read_is_not_read_from(void **state)
 	call_end(&call);
 }
 
+static void a_stream_that_nobody_ends_holds_up_no_drain(void **state)
+{
+	struct grpc_call call;
+
+	(void)state;
+	begin(&call);
+	ask(&call, LIST, STR(""));
+	call.method->events->draining(&call);
+	assert_int_equal(call.status, GRPC_UNAVAILABLE);
+	call_end(&call);
+}
+
 static void v1alpha_is_v1_by_another_name(void **state)
 {
 	(void)state;
@@ -258,6 +270,7 @@ int main(void)
 		cmocka_unit_test(a_request_for_nothing_is_invalid),
 		cmocka_unit_test(text_that_is_not_utf8_is_not_valid),
 		cmocka_unit_test(who_does_not_read_is_not_read_from),
+		cmocka_unit_test(a_stream_that_nobody_ends_holds_up_no_drain),
 		cmocka_unit_test(v1alpha_is_v1_by_another_name),
 		cmocka_unit_test(a_malformed_set_is_refused),
 	};
