@@ -86,15 +86,19 @@ void connection_close(struct connection *connection, enum connection_close_reaso
 	transport_close(connection->transport, err);
 }
 
+static enum connection_close_reason late_or_broken(int err)
+{
+	return err == -ETIMEDOUT ? CONNECTION_CLOSED_TIMEOUT : CONNECTION_CLOSED_ERROR;
+}
+
 /* The transport has failed by itself; its `closed` follows, or is here. */
 static void lost(struct connection *connection, int err)
 {
 	bool by_peer = err == -ECONNRESET || err == -EPIPE;
 
 	switch (connection->phase) {
-	case OPEN:
-		enter_closing(connection,
-			      by_peer ? CONNECTION_CLOSED_PEER : CONNECTION_CLOSED_ERROR);
+	case OPEN: /* ETIMEDOUT: what was sent has waited too long in the kernel */
+		enter_closing(connection, by_peer ? CONNECTION_CLOSED_PEER : late_or_broken(err));
 		break;
 	case DIALLING:
 		enter_closing(connection, CONNECTION_CLOSED_ERROR);
@@ -214,9 +218,7 @@ static void produce(struct connection *connection)
 	}
 	buffer_trim(out, OUT_KEEP_BYTES);
 	if (rv < 0) {
-		connection_close(
-			connection,
-			rv == -ETIMEDOUT ? CONNECTION_CLOSED_TIMEOUT : CONNECTION_CLOSED_ERROR, rv);
+		connection_close(connection, late_or_broken(rv), rv);
 	}
 }
 

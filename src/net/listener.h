@@ -48,8 +48,9 @@ int listener_adopt(struct loop *loop, int fd, const struct listener_meters *mete
 /* The bound address (the real port for port 0). */
 const struct address *listener_address(const struct listener *listener);
 /*
- * For tcp: a peer that acknowledges none of what was sent to it for so long is
- * given up (TCP_USER_TIMEOUT), in whole ms. Whoever is accepted inherits it.
+ * For tcp: a peer that acknowledges none of what was sent to it for so long, or
+ * keeps its window shut, is given up (TCP_USER_TIMEOUT), in whole ms. Whoever is
+ * accepted inherits it.
  */
 void listener_set_user_timeout(struct listener *listener, int64_t ns);
 /* Stop taking new peers, or go on; what waits in the backlog stays there. */

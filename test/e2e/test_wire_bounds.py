@@ -1,4 +1,5 @@
 """gRPC's wire contract, the server's side of it: what a peer may cost, and what its calls end with."""
+import contextlib
 import ctypes
 import gzip
 import os
@@ -9,8 +10,11 @@ import zlib
 
 import pytest
 
-from daemon import environment
-from frames import INTERNAL, OK, RESOURCE_EXHAUSTED, Peer, echo, message, request
+from daemon import environment, until
+from frames import (
+    ACK, INITIAL_WINDOW_SIZE, INTERNAL, OK, PREFACE, RESOURCE_EXHAUSTED, SETTINGS,
+    Peer, block, data, echo, frame, headers, message, request, settings, window_update,
+)
 from wire import Wire, wire  # noqa: F401 (fixtures)
 
 MIB = 1024 * 1024
@@ -129,3 +133,21 @@ def test_a_peer_that_acknowledges_nothing_is_given_up_after_the_keepalives_timeo
     with Peer(server.grpc_port) as peer:
         peer.settle()
         assert user_timeouts(server) == [expected]
+
+
+def test_a_peer_that_keeps_its_tcp_window_shut_is_given_up_after_the_keepalives_timeout(serve):
+    server = serve("--grpc.keepalive-timeout=1s")
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    peer.settimeout(1)
+    peer.connect(("127.0.0.1", server.grpc_port))
+    most = (1 << 31) - 1
+    peer.sendall(PREFACE + settings({INITIAL_WINDOW_SIZE: most}) + window_update(0, most - 65535) + frame(SETTINGS, ACK))
+    body = message(echo("x" * 200000))
+    parts = [body[at : at + 16384] for at in range(0, len(body), 16384)]
+    with contextlib.suppress(TimeoutError, ConnectionError):  # until the server takes no more either
+        for stream in range(1, 201, 2):
+            sent = b"".join(data(stream, part, part is parts[-1]) for part in parts)
+            peer.sendall(headers(stream, block(request())) + sent)
+    until(lambda: server.value("echod_connections_closed_total", listener="grpc", reason="timeout") == 1, "the end", 15)
+    peer.close()
