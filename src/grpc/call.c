@@ -44,6 +44,9 @@ enum grpc_content grpc_content_parse(struct str value)
 	static const struct str base = STR_INIT("application/grpc");
 	struct str rest;
 
+	if (str_equal(value, STR("application/grpc"))) {
+		return GRPC_CONTENT_PLAIN; /* as nearly all say it */
+	}
 	if (value.len < base.len || strncasecmp(value.data, base.data, base.len) != 0) {
 		return GRPC_CONTENT_OTHER;
 	}

@@ -52,9 +52,11 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
 	return 0;
 }
 
-static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const uint8_t *name,
-		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
-		     void *user)
+/* A field that is not the usual one: see on_header(). */
+__attribute__((noinline)) static int on_rare_header(nghttp2_session *nghttp2,
+						    const nghttp2_frame *frame, const uint8_t *name,
+						    size_t name_len, const uint8_t *value,
+						    size_t value_len, uint8_t flags, void *user)
 {
 	struct http2_session *session = user;
 	struct http2_stream *stream = find(session, frame->hd.stream_id);
@@ -81,6 +83,29 @@ static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const
 		stream->block =
 			value_len == 3 && value[0] == '1' ? HTTP2_INFORMATIONAL : HTTP2_RESPONSE;
 	}
+	stream->events->header(stream, (struct str){ (const char *)name, name_len },
+			       (struct str){ (const char *)value, value_len });
+	return 0;
+}
+
+/*
+ * Once for each field, so the usual one, of a request and within the limit, makes no call
+ * but the upcall.
+ */
+static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const uint8_t *name,
+		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+		     void *user)
+{
+	struct http2_session *session = user;
+	struct http2_stream *stream = session->recent;
+	size_t bytes = name_len + value_len + FIELD_OVERHEAD;
+
+	if (!session->server || !stream || stream->id != frame->hd.stream_id ||
+	    stream->header_bytes + bytes > session->limits->max_header_list_bytes) {
+		return on_rare_header(nghttp2, frame, name, name_len, value, value_len, flags,
+				      user);
+	}
+	stream->header_bytes += bytes;
 	stream->events->header(stream, (struct str){ (const char *)name, name_len },
 			       (struct str){ (const char *)value, value_len });
 	return 0;

@@ -122,11 +122,16 @@ static enum http2_ledger_stop read_headers(struct http2_ledger *ledger, const st
 static enum http2_ledger_stop read_data(struct http2_ledger *ledger, const struct head *head,
 					const uint8_t *rest, size_t n)
 {
-	if (has_ended(ledger, head->id)) {
+	uint64_t *ended = remembered(ledger, head->id) ? word_of(ledger->ended, head->id) : NULL;
+	uint64_t bit = bit_of(head->id);
+
+	if (ended && *ended & bit) {
 		return HTTP2_LEDGER_STREAM_CLOSED;
 	}
 	if (head->flags & END_STREAM) {
-		end(ledger, head->id);
+		if (ended) {
+			*ended |= bit;
+		}
 	} else if (head->length == 0 ||
 		   (head->flags & PADDED && n > 0 && rest[0] + 1u == head->length)) {
 		ledger->useless++;
@@ -199,25 +204,27 @@ static const uint8_t *take_head(struct http2_ledger *ledger, const uint8_t *byte
 	return ledger->head;
 }
 
+/* Of the current frame's payload, as much as there is. */
+static size_t skip_payload(struct http2_ledger *ledger, size_t n)
+{
+	size_t part = MIN(ledger->left, n);
+
+	ledger->left -= (uint32_t)part;
+	return part;
+}
+
 size_t http2_ledger_read(struct http2_ledger *ledger, const uint8_t *bytes, size_t n,
 			 uint32_t max_opens, enum http2_ledger_stop *ret_stop)
 {
-	size_t at = 0;
+	size_t at = skip_payload(ledger, n);
 
 	*ret_stop = HTTP2_LEDGER_NO_STOP;
 	while (at < n) {
 		bool torn = ledger->have > 0;
-		const uint8_t *found;
-		struct head head;
 		size_t taken;
+		const uint8_t *found = take_head(ledger, bytes + at, n - at, &taken);
+		struct head head;
 
-		if (ledger->left > 0) {
-			taken = MIN(ledger->left, n - at);
-			ledger->left -= (uint32_t)taken;
-			at += taken;
-			continue;
-		}
-		found = take_head(ledger, bytes + at, n - at, &taken);
 		if (!found) {
 			return n;
 		}
@@ -236,6 +243,7 @@ size_t http2_ledger_read(struct http2_ledger *ledger, const uint8_t *bytes, size
 		}
 		at += taken;
 		ledger->left = head.length;
+		at += skip_payload(ledger, n - at);
 	}
 	return n;
 }

@@ -316,6 +316,7 @@ ssize_t http2_stream_read(nghttp2_session *nghttp2, int32_t id, uint8_t *out, si
 	}
 	if (buffer_len(&stream->out) == 0 && stream->finishing) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
+		session->recent = stream; /* the next that events.c looks up */
 		if (stream->n_trailers > 0) {
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 			if (submit_trailers(session, stream) != 0) {
