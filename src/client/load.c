@@ -81,7 +81,7 @@ static void stop(struct load *load)
 		load->stopping = true;
 		timer_stop(load->timers, &load->time_up);
 	}
-	if (load->in_flight == 0) {
+	if (load->in_flight == 0 && !load->finished) {
 		loop_schedule(load->client->loop, &load->finish);
 	}
 }

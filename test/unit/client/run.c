@@ -324,6 +324,18 @@ static void test_a_run_without_a_server(void **state)
 	assert_contains(printed, "ended early (no server for 200ms)");
 }
 
+/* Of so many, some do so between the end of the last call and their own. */
+static void test_connections_that_would_try_again_as_the_run_ends(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(CLIENT("--duration=100ms", "--concurrency=900",
+					"--connections=900", no_server),
+				 EXIT_NO_CONNECTION);
+		assert_contains(printed, "no call was answered by a server; ");
+	}
+}
+
 static void test_a_run_that_is_interrupted(void **state)
 {
 	(void)state;
@@ -447,6 +459,7 @@ int main(void)
 		TEST(a_run),
 		TEST(a_run_of_deadlines),
 		TEST(a_run_without_a_server),
+		TEST(connections_that_would_try_again_as_the_run_ends),
 		TEST(a_run_that_is_interrupted),
 		TEST(the_server_dies),
 		TEST(a_server_that_turns_everyone_away_is_not_hammered),
