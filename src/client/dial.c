@@ -7,6 +7,9 @@
 
 #include "net/transport_stream.h"
 
+/* How long a peer may take over what is left to say to it when the client is done. */
+#define GOODBYE_NS NS_PER_S
+
 /* One connection: being made, in use, or draining. */
 struct link {
 	struct list node;
@@ -18,6 +21,7 @@ struct link {
 };
 
 static void on_step(struct loop_task *task);
+static void on_goodbye_over(struct timer *timer);
 
 int dial_resolve(struct dial_target *target, const struct address_spec *spec, const char *text,
 		 int64_t timeout_ns, char *why, size_t size)
@@ -52,6 +56,7 @@ void dialer_init(struct dialer *dialer, struct loop *loop, const struct dial_tar
 	};
 	list_init(&dialer->links);
 	loop_task_init(&dialer->step, on_step);
+	timer_init(&dialer->goodbye, on_goodbye_over);
 }
 
 /* `address` did not connect: note why, go on with the next. */
@@ -70,8 +75,13 @@ static void address_failed(struct dialer *dialer, const char *address, int err)
 
 static void free_link(struct link *link)
 {
+	struct dialer *dialer = link->dialer;
+
 	list_remove(&link->node);
 	free(link);
+	if (list_empty(&dialer->links)) {
+		timer_stop(loop_timers(dialer->loop), &dialer->goodbye);
+	}
 }
 
 static struct engine *on_ready(void *user, struct connection *connection)
@@ -198,10 +208,18 @@ void dialer_dial(struct dialer *dialer)
 	loop_schedule(dialer->loop, &dialer->step);
 }
 
+static void on_goodbye_over(struct timer *timer)
+{
+	dialer_close(container_of(timer, struct dialer, goodbye), true);
+}
+
 void dialer_close(struct dialer *dialer, bool abort)
 {
 	dialer->closing = true;
 	loop_unschedule(&dialer->step);
+	if (!list_empty(&dialer->links) && !abort) {
+		timer_start(loop_timers(dialer->loop), &dialer->goodbye, GOODBYE_NS);
+	}
 	list_for_each (&dialer->links, node) {
 		struct link *link = container_of(node, struct link, node);
 

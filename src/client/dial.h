@@ -61,8 +61,9 @@ struct dialer {
 	size_t n_attached;      /* of them, given to the channel: in use, or draining */
 	size_t next;            /* index of the address to try */
 	struct loop_task step;
-	int err;      /* of the last attempt */
-	bool dialing; /* between dialer_dial() and its outcome */
+	struct timer goodbye; /* active: closing, and the peers have so long to let go */
+	int err;              /* of the last attempt */
+	bool dialing;         /* between dialer_dial() and its outcome */
 	bool closing;
 	struct buffer reasons; /* what each address said, in this round */
 };
@@ -77,8 +78,8 @@ static inline void dialer_set_channel(struct dialer *dialer, struct grpc_channel
 /* The channel's connect_wanted. Nothing fails from within: outcomes arrive from the loop. */
 void dialer_dial(struct dialer *dialer);
 /*
- * Ends every connection, at once if `abort`, else when it has nothing left to do; nothing
- * is dialled afterwards.
+ * Ends every connection, at once if `abort`, else when it has nothing left to do, or after
+ * a second where the peer does not take the rest; nothing is dialled afterwards.
  */
 void dialer_close(struct dialer *dialer, bool abort);
 /* Asserts that no connection is left. */

@@ -1,8 +1,10 @@
 """gRPC's wire contract, the client's side of it: a server by hand whose answers may break every rule."""
 import gzip
 import json
+import signal
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -363,3 +365,32 @@ def test_a_run_goes_on_soon_after_its_server_is_back(serve, echod):
     result = json.loads(client.communicate(timeout=20)[0])
     assert client.returncode == 0
     assert result["attempts"] >= result["statuses"]["OK"]["calls"]
+
+
+@pytest.mark.parametrize("how", ["deadlines", "SIGINT"])
+def test_a_run_ends_although_its_server_does_not_take_what_was_sent(host, echod, tmp_path, how):
+    gone = threading.Event()
+
+    def serve(guest, _):
+        guest.hello({INITIAL_WINDOW_SIZE: MOST})
+        guest.send(window_update(0, MOST - 65535))
+        gone.wait(30)
+
+    (tmp_path / "large").write_text("x" * 4_000_000)
+    flags = [f"--message-file={tmp_path}/large", "--count=4", "--concurrency=4"]
+    flags += ["--timeout=500ms"] if how == "deadlines" else []
+    client = subprocess.Popen(
+        [echod, "client", *flags, host(serve).target],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(),
+    )
+    time.sleep(0.5)
+    if how == "SIGINT":
+        client.send_signal(signal.SIGINT)
+    try:
+        out = client.communicate(timeout=6)[0]
+    finally:
+        client.kill()
+        client.wait()
+        gone.set()
+    assert (b"DEADLINE_EXCEEDED (4)                 4" if how == "deadlines" else b"unfinished                   4") in out
+    assert client.returncode == (1 if how == "deadlines" else 130)
