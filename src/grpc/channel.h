@@ -56,8 +56,10 @@ struct grpc_channel_events {
 	 * SETTINGS had arrived. May be NULL.
 	 */
 	void (*disconnected)(void *user, struct grpc_channel *channel, bool connected, int err);
-	/* The server said goodbye; `debug` is borrowed. Worth a line of log where code != NO_ERROR.
-	 * May be NULL. */
+	/*
+	 * The server said goodbye; `debug` is borrowed. Worth a line of log where code !=
+	 * NO_ERROR, which is told once of a connection. May be NULL.
+	 */
 	void (*goaway)(void *user, struct grpc_channel *channel, uint32_t code, struct str debug);
 	/* Not from inside a call of yours; what came and went in between is passed over. May be
 	 * NULL. */

@@ -407,6 +407,8 @@ static void settle_closed(struct grpc_call *call, uint32_t code)
 	enum http2_origin closed_by = (enum http2_origin)call->stream.origin;
 	struct str error = grpc_channel_last_error(call->channel);
 	bool failing = call->channel->state == GRPC_CHANNEL_TRANSIENT_FAILURE && error.len > 0;
+	enum http2_error accused = http2_session_last_code(call->connection->session);
+	char why[80] = "the connection was lost";
 
 	if (call->each.unprocessed) {
 		grpc_channel_call_settle(
@@ -414,7 +416,11 @@ static void settle_closed(struct grpc_call *call, uint32_t code)
 			failing ? error : STR("the server refused the call unprocessed"),
 			closed_by == HTTP2_CLOSED_TRANSPORT ? GRPC_FROM_TRANSPORT : GRPC_FROM_PEER);
 	} else if (closed_by == HTTP2_CLOSED_TRANSPORT) {
-		grpc_channel_call_settle(call, GRPC_UNAVAILABLE, STR("the connection was lost"),
+		if (accused != HTTP2_NO_ERROR) {
+			snprintf(why, sizeof(why), "the connection was ended here with %s",
+				 http2_error_name(accused));
+		}
+		grpc_channel_call_settle(call, GRPC_UNAVAILABLE, str_from(why),
 					 GRPC_FROM_TRANSPORT);
 	} else {
 		settle_reset(call, closed_by == HTTP2_CLOSED_BY_PEER, code);

@@ -185,16 +185,19 @@ static void session_goaway(void *user, uint32_t last_id, uint32_t code, struct s
 {
 	struct grpc_link *link = user;
 	struct grpc_channel *channel = link->channel;
+	bool complaint = code != HTTP2_NO_ERROR;
 	char why[160];
 
 	(void)last_id;
-	if (code == HTTP2_ENHANCE_YOUR_CALM && str_equal(debug, STR("too_many_pings"))) {
+	if (!link->complained && code == HTTP2_ENHANCE_YOUR_CALM &&
+	    str_equal(debug, STR("too_many_pings"))) {
 		/* gRFC A8: of this channel's connections from here on */
 		channel->http2.keepalive_time_ns = twice(channel->http2.keepalive_time_ns);
 	}
-	if (channel->events->goaway) {
+	if (channel->events->goaway && !(complaint && link->complained)) {
 		channel->events->goaway(channel->user, channel, code, debug);
 	}
+	link->complained = link->complained || complaint;
 	if (channel->current != link) {
 		return;
 	}
@@ -217,6 +220,7 @@ static void session_closed(void *user, int err)
 	struct grpc_link *link = user;
 	struct grpc_channel *channel = link->channel;
 	bool was_ready = link->ready;
+	enum http2_error accused = http2_session_last_code(link->connection.session);
 	char why[GRPC_HEARD_BYTES + 96] =
 		"the server ended the connection before it answered a call";
 
@@ -224,6 +228,10 @@ static void session_closed(void *user, int err)
 	if (channel->current == link) {
 		if (!was_ready) {
 			describe_heard(link, why, sizeof(why));
+		} else if (accused != HTTP2_NO_ERROR) {
+			snprintf(why, sizeof(why),
+				 "the connection was ended here with %s before it answered a call",
+				 http2_error_name(accused));
 		}
 		lose(channel, link, str_from(why));
 	}

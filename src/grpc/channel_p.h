@@ -19,6 +19,7 @@ struct grpc_link {
 	int64_t backoff_ns; /* what the backoff was before the peer's SETTINGS reset it */
 	bool ready;         /* the peer's SETTINGS are in */
 	bool served;        /* a call was answered on it */
+	bool complained;    /* the server did, by a GOAWAY: once is enough */
 	uint8_t n_heard;
 	char heard[GRPC_HEARD_BYTES];
 };

@@ -280,6 +280,7 @@ static void sent_request(struct http2_session *session, int32_t id)
 
 void http2_sent_goaway(struct http2_session *session, uint32_t code)
 {
+	session->last_code = (uint8_t)http2_error_index(code);
 	meter_count(session->meters->goaway_sent[http2_error_index(code)]);
 	if (code != NGHTTP2_NO_ERROR) {
 		meter_count(session->meters->protocol_errors[http2_error_index(code)]);

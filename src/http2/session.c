@@ -497,6 +497,11 @@ size_t http2_session_room(const struct http2_session *session)
 	return max > session->n_open ? max - session->n_open : 0;
 }
 
+enum http2_error http2_session_last_code(const struct http2_session *session)
+{
+	return (enum http2_error)session->last_code;
+}
+
 uint32_t http2_session_peer_max_header_list(const struct http2_session *session)
 {
 	return nghttp2_session_get_remote_settings(session->nghttp2,

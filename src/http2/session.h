@@ -310,6 +310,9 @@ int64_t http2_session_now(struct http2_session *session);
 /* Client: how many more streams may be opened now; 0 also once GOAWAY came or went. */
 size_t http2_session_room(const struct http2_session *session);
 
+/* What our GOAWAY said; HTTP2_NO_ERROR: nothing of an error. Up to and in `closed`. */
+enum http2_error http2_session_last_code(const struct http2_session *session);
+
 /*
  * The peer's SETTINGS_MAX_HEADER_LIST_SIZE: what it wants no header block to
  * exceed; UINT32_MAX where it set none.

@@ -43,8 +43,8 @@ struct http2_session {
 	bool condemned;          /* a GOAWAY is the next thing that it says, and the last */
 	bool deaf;               /* after an error of the peer's, what it says means nothing */
 	bool ids_ran_out;        /* client: `goaway` is due */
-	uint8_t last_code;       /* enum http2_error of that GOAWAY, */
-	const char *last_words;  /* and its debug data */
+	uint8_t last_code;       /* enum http2_error of our GOAWAY, */
+	const char *last_words;  /* and, of that one, its debug data */
 	const char *drain_words; /* debug data of the GOAWAYs of a drain; NULL: none */
 	int fatal;               /* negative errno: close without a word */
 	int64_t keepalive_ns;    /* the role's; INT64_MAX: never */

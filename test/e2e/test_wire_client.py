@@ -11,8 +11,8 @@ import pytest
 
 from daemon import environment, unused_port, until
 from frames import (
-    CANCEL, DATA, GOAWAY, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR, RST_STREAM,
-    block, data, echo, frame, headers, message, rst_stream, settings, window_update,
+    CANCEL, DATA, GOAWAY, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, NO_ERROR, PUSH_PROMISE,
+    RST_STREAM, block, data, echo, frame, headers, message, rst_stream, settings, window_update,
 )
 from host import HEAD, MOST, OK, REPLY, host, only, outcome, unary  # noqa: F401 (fixtures)
 
@@ -291,6 +291,36 @@ def test_a_goaway_that_complains_is_told(host, run):
     done = run("client", "--timeout=5s", host(served_by(serve)).target)
     assert (done.returncode, done.stdout) == (0, b"Hello, world!\n")
     assert b"ENHANCE_YOUR_CALM, too_many_pings" in done.stderr
+
+
+def test_a_server_that_complains_again_and_again_is_told_once(host, run):
+    def serve(guest):
+        stream = guest.request()
+        complaint = frame(GOAWAY, payload=struct.pack(">II", stream, 11) + b"too_many_pings")
+        guest.send(complaint * 100 + unary()(stream))
+
+    done = run("client", "--timeout=5s", host(served_by(serve)).target)
+    assert (done.returncode, done.stdout) == (0, b"Hello, world!\n")
+    assert done.stderr.count(b"\n") == 1, done.stderr
+
+
+PUSH = frame(PUSH_PROMISE, 4, 1, struct.pack(">I", 2) + block([(":method", "GET"), (":path", "/")]))
+
+
+@pytest.mark.parametrize(
+    ("octets", "code"), [(PUSH, b"PROTOCOL_ERROR"), (data(1, b"early"), b"PROTOCOL_ERROR")], ids=["push", "data first"]
+)
+def test_a_connection_that_is_ended_here_is_not_said_to_be_lost(host, run, octets, code):
+    def serve(guest):
+        guest.request()
+        guest.send(octets)
+
+    served = host(served_by(serve))
+    done = run("client", "--timeout=5s", served.target)
+    assert outcome(done) == "UNAVAILABLE"
+    assert b"the connection was ended here with " + code in done.stderr
+    load = run("client", "--timeout=5s", "--count=3", served.target)
+    assert b"ended here with " + code + b" before it answered a call" in load.stdout, load
 
 
 # --- flags of the client that show on the wire ---
