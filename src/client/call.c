@@ -15,7 +15,7 @@ struct call {
 	struct client *client;
 	struct dialer dialer;
 	struct grpc_channel *channel;
-	bool replied, mismatched;
+	bool replied, mismatched, late;
 	struct str reply; /* borrowed from the message, which lives as long as its call */
 	struct loop_task finish;
 	int code;
@@ -98,8 +98,8 @@ static void on_finish(struct loop_task *task)
 	struct call *call = container_of(task, struct call, finish);
 
 	grpc_channel_drain(call->channel);
-	/* A peer that failed a call is not waited for. */
-	dialer_close(&call->dialer, call->code != EXIT_DONE);
+	/* A peer that let the deadline pass is not waited for. */
+	dialer_close(&call->dialer, call->late);
 	if (call->client->exporter) {
 		exporter_close(call->client->exporter);
 	}
@@ -131,6 +131,7 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 	}
 	instruments_call_ended(&call->client->instruments, result.status == GRPC_OK,
 			       result.latency_ns);
+	call->late = result.status == GRPC_DEADLINE_EXCEEDED;
 	call->code = print_result(call->client->plan, &result);
 	loop_schedule(call->client->loop, &call->finish);
 }

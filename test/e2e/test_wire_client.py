@@ -293,6 +293,23 @@ def test_a_goaway_that_complains_is_told(host, run):
     assert b"ENHANCE_YOUR_CALM, too_many_pings" in done.stderr
 
 
+def test_a_server_that_failed_the_call_is_told_goodbye(host, run):
+    """And not cut off, which would lose what was said before it, as a reset connection does."""
+    seen = []
+
+    def serve(guest):
+        guest.send(only([*HEAD, ("grpc-status", "5")])(guest.request()))
+        try:
+            while True:
+                seen.append(guest.frame()[0])
+        except ConnectionError as error:
+            seen.append(type(error))
+
+    assert outcome(run("client", "--timeout=5s", host(served_by(serve)).target)) == "NOT_FOUND"
+    until(lambda: ConnectionError in seen, "the end of the connection")
+    assert GOAWAY in seen
+
+
 def test_a_server_that_complains_again_and_again_is_told_once(host, run):
     def serve(guest):
         stream = guest.request()
