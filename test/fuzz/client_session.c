@@ -32,6 +32,8 @@ struct calling {
 	struct http2_limits limits;
 	struct random random;
 	struct grpc_channel *channel;
+	struct grpc_channel_meters meters;
+	struct counter attempts;
 	unsigned n_connects;
 	bool wanted; /* the channel asked for a connection */
 };
@@ -138,6 +140,7 @@ static void begin(struct calling *calling, uint8_t choices, uint8_t more)
 {
 	struct grpc_channel_options options = {
 		.http2 = &calling->limits,
+		.meters = &calling->meters,
 		.timers = &calling->world.host.timers,
 		.random = &calling->random,
 		.authority = "fuzz",
@@ -146,6 +149,7 @@ static void begin(struct calling *calling, uint8_t choices, uint8_t more)
 		.max_send_message_bytes = choices & SMALL_MESSAGES ? 2000 : 0,
 	};
 
+	calling->meters.attempts = &calling->attempts;
 	calling->limits = http2_default_limits;
 	if (choices & SMALL_WINDOWS) {
 		calling->limits.stream_window = 100;
@@ -165,6 +169,7 @@ static void begin(struct calling *calling, uint8_t choices, uint8_t more)
 	}
 	host_init(&calling->world.host);
 	calling->world.host.aside = on_aside;
+	calling->world.host.begun = &calling->attempts;
 	random_seed(&calling->random, 1);
 	calling->channel = grpc_channel_new(&options, &channel_events, calling);
 	MUST(calling->channel);

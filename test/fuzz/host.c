@@ -91,11 +91,16 @@ static bool produce(struct host *host)
 	return n > 0 || host->wakes > 0;
 }
 
+static uint64_t work_of(const struct host *host)
+{
+	return host->work + (host->begun ? counter_read(host->begun) : 0);
+}
+
 /* One read, in memory of its own, so that a sanitizer sees each step beyond it. */
 static bool read_some(struct host *host)
 {
 	size_t n = MIN(buffer_len(&host->in), host->piece > 0 ? host->piece : READ_BYTES);
-	uint64_t allocations = heap.allocations, work = host->work, fail_at;
+	uint64_t allocations = heap.allocations, work = work_of(host), fail_at;
 	uint8_t *copy;
 	ssize_t taken;
 
@@ -110,7 +115,7 @@ static bool read_some(struct host *host)
 	taken = host->engine->ops->receive(host->engine, copy, n);
 	free(copy);
 	/* what a byte can make us do is bounded */
-	MUST(heap.allocations - allocations <= 300 + 16 * n + 16 * (host->work - work));
+	MUST(heap.allocations - allocations <= 300 + 16 * n + 16 * (work_of(host) - work));
 	MUST(taken <= (ssize_t)n);
 	if (taken < 0) {
 		host->failed = true;

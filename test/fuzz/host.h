@@ -17,6 +17,7 @@
 #include "base/buffer.h"
 #include "base/engine.h"
 #include "base/timers.h"
+#include "metrics/counter.h"
 #include "fuzz.h"
 
 #define FRAME_HEADER_BYTES 9
@@ -50,6 +51,8 @@ struct host {
 	unsigned wakes, steps;
 	bool eof, failed;
 	uint64_t work; /* of the layer above, by its own count */
+	/* more of it: calls that had waited, and begin with what was read; may be NULL */
+	const struct counter *begun;
 };
 
 void host_init(struct host *host);

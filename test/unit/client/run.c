@@ -123,6 +123,7 @@ static _Noreturn void turn_away(int listener, unsigned *n)
 static pid_t server_pid;
 static char target[32];    /* the server's */
 static char no_server[32]; /* nobody listens there */
+static int no_server_fd;
 
 static void start_server(const char *delay)
 {
@@ -169,13 +170,15 @@ static int set_up(void **state)
 {
 	(void)state;
 	start_server("none");
-	close(bind_some_port(no_server));
+	/* stays bound, and so refuses: a port given back may soon be another test's */
+	no_server_fd = bind_some_port(no_server);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
+	close(no_server_fd);
 	stop_server();
 	return 0;
 }
