@@ -161,3 +161,18 @@ int input_add_metadata(const char *text, struct metadata *metadata, struct arena
 	buffer_free(&decoded);
 	return result;
 }
+
+int input_add_all_metadata(const struct option_strings *texts, struct metadata *metadata,
+			   struct arena *arena, char *why, size_t size)
+{
+	char reason[400];
+
+	for (size_t i = 0; i < texts->n; i++) {
+		if (input_add_metadata(texts->items[i], metadata, arena, reason, sizeof(reason)) <
+		    0) {
+			snprintf(why, size, "--metadata=%.64s %s", texts->items[i], reason);
+			return -1;
+		}
+	}
+	return 0;
+}

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/options.h"
 #include "base/util.h"
 #include "grpc/metadata.h"
 
@@ -27,3 +28,6 @@ int input_check_message(struct bytes message, size_t max, char *why, size_t size
  */
 int input_add_metadata(const char *text, struct metadata *metadata, struct arena *arena, char *why,
 		       size_t size);
+/* The same for each --metadata of a command line; the reason names the flag. */
+int input_add_all_metadata(const struct option_strings *texts, struct metadata *metadata,
+			   struct arena *arena, char *why, size_t size);

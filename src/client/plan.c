@@ -211,21 +211,6 @@ static int set_message(struct plan *plan, const struct flags *flags, char *why, 
 	return 0;
 }
 
-static int set_metadata(struct plan *plan, const struct flags *flags, char *why, size_t size)
-{
-	char reason[400];
-
-	for (size_t i = 0; i < flags->metadata.n; i++) {
-		if (input_add_metadata(flags->metadata.items[i], &plan->metadata,
-				       &plan->metadata_arena, reason, sizeof(reason)) < 0) {
-			snprintf(why, size, "--metadata=%.64s %s", flags->metadata.items[i],
-				 reason);
-			return -1;
-		}
-	}
-	return 0;
-}
-
 static uint64_t divide_up(uint64_t n, uint64_t by)
 {
 	return (n + by - 1) / by;
@@ -302,7 +287,9 @@ enum options_result plan_init(struct plan *plan, int argc, char **argv, char *wh
 	if (target_parse(operands.n ? operands.items[0] : TARGET_DEFAULT, &plan->target, why,
 			 size) < 0 ||
 	    set_load(plan, &flags, why, size) < 0 || set_web(plan, &flags, why, size) < 0 ||
-	    set_metadata(plan, &flags, why, size) < 0 || set_message(plan, &flags, why, size) < 0) {
+	    input_add_all_metadata(&flags.metadata, &plan->metadata, &plan->metadata_arena, why,
+				   size) < 0 ||
+	    set_message(plan, &flags, why, size) < 0) {
 		goto out;
 	}
 	result = OPTIONS_OK;

@@ -122,21 +122,6 @@ static int set_user_agent(struct probe_plan *plan, const char *text, char *why, 
 	return 0;
 }
 
-static int set_metadata(struct probe_plan *plan, const struct option_strings *texts, char *why,
-			size_t size)
-{
-	char reason[400];
-
-	for (size_t i = 0; i < texts->n; i++) {
-		if (input_add_metadata(texts->items[i], &plan->metadata, &plan->metadata_arena,
-				       reason, sizeof(reason)) < 0) {
-			snprintf(why, size, "--metadata=%.64s %s", texts->items[i], reason);
-			return -1;
-		}
-	}
-	return 0;
-}
-
 enum options_result probe_plan_init(struct probe_plan *plan, int argc, char **argv, char *why,
 				    size_t size)
 {
@@ -163,7 +148,8 @@ enum options_result probe_plan_init(struct probe_plan *plan, int argc, char **ar
 			 size) < 0 ||
 	    set_service(plan, flags.service, why, size) < 0 ||
 	    set_user_agent(plan, flags.user_agent, why, size) < 0 ||
-	    set_metadata(plan, &flags.metadata, why, size) < 0) {
+	    input_add_all_metadata(&flags.metadata, &plan->metadata, &plan->metadata_arena, why,
+				   size) < 0) {
 		goto out;
 	}
 	result = OPTIONS_OK;

@@ -119,11 +119,6 @@ void grpc_channel_call_fail_at_end(struct grpc_call *call, enum grpc_status stat
 	timer_start_at(call->timers, &call->deadline, until_ns);
 }
 
-static void fail(struct grpc_call *call, enum grpc_status status, const char *why)
-{
-	grpc_channel_call_fail(call, status, str_from(why), HTTP2_CANCEL);
-}
-
 /* The deadline of a call that has no stream: what it waited for is what went wrong. */
 static void expire_waiting(struct grpc_call *call)
 {
@@ -157,7 +152,7 @@ void grpc_channel_call_on_deadline(struct timer *timer)
 	if (!call->connection && !call->each.stream_gone && !call->each.finished) {
 		expire_waiting(call);
 	} else {
-		fail(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
+		grpc_channel_call_give_up(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
 	}
 }
 
@@ -245,7 +240,8 @@ void grpc_channel_call_start(struct grpc_call *call, struct grpc_link *link)
 		meter_count(call->channel->meters->transparent_retries);
 	}
 	if (buffer_len(&call->request) > 0 && send_kept(call) < 0) {
-		fail(call, GRPC_RESOURCE_EXHAUSTED, "out of memory for the request");
+		grpc_channel_call_give_up(call, GRPC_RESOURCE_EXHAUSTED,
+					  "out of memory for the request");
 		return;
 	}
 	if (call->each.half_closed) {
@@ -255,9 +251,10 @@ void grpc_channel_call_start(struct grpc_call *call, struct grpc_link *link)
 
 static int fail_send(struct grpc_call *call, int rv)
 {
-	fail(call, GRPC_RESOURCE_EXHAUSTED,
-	     rv == -EMSGSIZE ? "message is larger than the limit for sent messages"
-			     : "out of memory for the request");
+	grpc_channel_call_give_up(call, GRPC_RESOURCE_EXHAUSTED,
+				  rv == -EMSGSIZE
+					  ? "message is larger than the limit for sent messages"
+					  : "out of memory for the request");
 	return rv;
 }
 
@@ -315,7 +312,7 @@ void grpc_channel_call_half_close(struct grpc_call *call)
 
 void grpc_channel_call_cancel(struct grpc_call *call, enum grpc_status status)
 {
-	fail(call, status, "cancelled by the caller");
+	grpc_channel_call_give_up(call, status, "cancelled by the caller");
 }
 
 unsigned grpc_call_attempts(const struct grpc_call *call)

@@ -96,6 +96,12 @@ void grpc_channel_call_kill(struct grpc_call *call, enum grpc_status status, str
 /* channel_call.c: ends a call that may have one, for a reason found here. */
 void grpc_channel_call_fail(struct grpc_call *call, enum grpc_status status, struct str why,
 			    enum http2_error code);
+/* The same, with the usual code. */
+static inline void grpc_channel_call_give_up(struct grpc_call *call, enum grpc_status status,
+					     const char *why)
+{
+	grpc_channel_call_fail(call, status, str_from(why), HTTP2_CANCEL);
+}
 /*
  * The same for an answer in plain HTTP: its status is certain, and the rest of it is
  * heard (for a moment at most) and thrown away, so that an error of HTTP/2 in it is

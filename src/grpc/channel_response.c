@@ -13,11 +13,6 @@
 #include "grpc/channel_p.h"
 #include "grpc/wire.h"
 
-static void fail(struct grpc_call *call, enum grpc_status status, const char *why)
-{
-	grpc_channel_call_fail(call, status, str_from(why), HTTP2_CANCEL);
-}
-
 /* Headers */
 
 static void on_status(struct grpc_call *call, struct str value)
@@ -122,7 +117,7 @@ static void on_response(struct grpc_call *call, bool end_stream)
 		return;
 	}
 	if (head->content == GRPC_CONTENT_UNKNOWN_CODEC) {
-		fail(call, GRPC_INTERNAL, "the response has an unknown codec");
+		grpc_channel_call_give_up(call, GRPC_INTERNAL, "the response has an unknown codec");
 		return;
 	}
 	if (head->http_status != 200 || !is_grpc(head)) {
@@ -151,11 +146,12 @@ void grpc_channel_response_headers_done(struct http2_stream *stream, enum http2_
 		return;
 	}
 	if (too_large) {
-		fail(call, GRPC_RESOURCE_EXHAUSTED,
-		     "the server's header list is larger than the limit");
+		grpc_channel_call_give_up(call, GRPC_RESOURCE_EXHAUSTED,
+					  "the server's header list is larger than the limit");
 	} else if (kind == HTTP2_INFORMATIONAL) {
 		if (end_stream) {
-			fail(call, GRPC_INTERNAL, "an informational response ended the stream");
+			grpc_channel_call_give_up(call, GRPC_INTERNAL,
+						  "an informational response ended the stream");
 		}
 	} else if (kind == HTTP2_RESPONSE && !call->each.response_seen) {
 		on_response(call, end_stream);
@@ -179,7 +175,7 @@ void grpc_channel_response_data(struct http2_stream *stream, const uint8_t *byte
 	}
 	status = grpc_call_receive(call, (struct bytes){ bytes, n }, &why);
 	if (status != GRPC_OK) {
-		fail(call, status, why);
+		grpc_channel_call_give_up(call, status, why);
 	}
 }
 
@@ -306,7 +302,7 @@ void grpc_channel_response_go_on(struct grpc_call *call)
 		return;
 	}
 	if (status != GRPC_OK) {
-		fail(call, status, why);
+		grpc_channel_call_give_up(call, status, why);
 	} else if (call->stream.peer_ended && !grpc_call_blocked(call)) {
 		conclude(call);
 	}
