@@ -24,8 +24,8 @@
 
 #include "client/client.h"
 #include "client/progress.h"
-#include "client/recorder.h"
-#include "client/report.h"
+#include "client/old_recorder.h"
+#include "client/old_report.h"
 #include "commands.h"
 #include "grpc/channel.h"
 
@@ -56,7 +56,7 @@ struct load {
 	struct timers *timers;
 	struct lane *lanes;
 	struct slot *slots;
-	struct recorder results;
+	struct old_recorder results;
 	struct progress progress;
 	uint64_t started, in_flight;
 	uint64_t connects, connects_failed;
@@ -199,14 +199,14 @@ static void record(struct slot *slot, const struct grpc_outcome *outcome, int64_
 	}
 	instruments_call_ended(&load->client->instruments, ok, latency_ns);
 	if (outcome->status == GRPC_OK && !slot->echoed) {
-		recorder_mismatched(&load->results, latency_ns);
+		old_recorder_mismatched(&load->results, latency_ns);
 	} else if (load->signal && outcome->status == GRPC_CANCELLED &&
 		   outcome->origin != GRPC_FROM_PEER) {
-		recorder_unfinished(&load->results);
+		old_recorder_unfinished(&load->results);
 	} else if (client_never_found(outcome)) {
-		recorder_never_found(&load->results, outcome->message);
+		old_recorder_never_found(&load->results, outcome->message);
 	} else {
-		recorder_answered(&load->results, outcome->status, latency_ns, outcome->message);
+		old_recorder_answered(&load->results, outcome->status, latency_ns, outcome->message);
 	}
 }
 
@@ -249,7 +249,7 @@ static void slot_next(struct slot *slot)
 	slot->replied = slot->echoed = false;
 	slot->call = client_call_start(load->client, lane->channel, &call_events, slot);
 	if (!slot->call) {
-		recorder_answered(&load->results, GRPC_RESOURCE_EXHAUSTED, 0,
+		old_recorder_answered(&load->results, GRPC_RESOURCE_EXHAUSTED, 0,
 				  STR("out of memory here"));
 		timer_start(load->timers, &lane->rest, REST_NS);
 		list_append(&lane->waiting, &slot->node);
@@ -334,7 +334,7 @@ static void load_deinit(struct load *load)
 	}
 	free(load->lanes);
 	free(load->slots);
-	recorder_deinit(&load->results);
+	old_recorder_deinit(&load->results);
 }
 
 static bool load_init(struct load *load, struct client *client)
@@ -348,7 +348,7 @@ static bool load_init(struct load *load, struct client *client)
 	loop_task_init(&load->finish, on_finish);
 	load->lanes = calloc(plan->connections, sizeof(*load->lanes));
 	load->slots = calloc(plan->concurrency, sizeof(*load->slots));
-	if (recorder_init(&load->results) < 0 || !load->lanes || !load->slots) {
+	if (old_recorder_init(&load->results) < 0 || !load->lanes || !load->slots) {
 		return false;
 	}
 	for (uint64_t i = 0; i < plan->connections; i++) {
@@ -388,7 +388,7 @@ static void begin(struct load *load)
 
 static bool print_summary(const struct load *load)
 {
-	const struct report_run run = {
+	const struct old_report_run run = {
 		.target = load->plan->target.text,
 		.concurrency = load->plan->concurrency,
 		.connections = load->plan->connections,
@@ -401,8 +401,8 @@ static bool print_summary(const struct load *load)
 		.ended_by = load->ended_by,
 	};
 	struct buffer text = BUFFER_INIT;
-	bool printed = (load->plan->json ? report_run_json(&text, &run)
-					 : report_run_text(&text, &run)) == 0;
+	bool printed = (load->plan->json ? old_report_run_json(&text, &run)
+					 : old_report_run_text(&text, &run)) == 0;
 
 	if (!printed) {
 		client_complain("out of memory");

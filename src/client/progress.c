@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "client/report.h"
+#include "client/old_report.h"
 
 #define TERMINAL_INTERVAL_NS (1 * NS_PER_S)
 #define PLAIN_INTERVAL_NS    (10 * NS_PER_S)
@@ -16,7 +16,7 @@
 
 int progress_line(struct buffer *out, const struct progress_view *view)
 {
-	const struct recorder *results = view->results;
+	const struct old_recorder *results = view->results;
 	uint64_t ok = results->by_status[GRPC_OK];
 	char p50[32], p99[32];
 	int err;
@@ -26,10 +26,10 @@ int progress_line(struct buffer *out, const struct progress_view *view)
 			    " failed  %" PRIu64 " no server  %" PRIu64 " in flight",
 			    (view->elapsed_ns + NS_PER_S / 2) / NS_PER_S,
 			    view->tenths_per_second / 10, view->tenths_per_second % 10, ok,
-			    recorder_reached(results) - ok, results->never_found, view->in_flight);
+			    old_recorder_reached(results) - ok, results->never_found, view->in_flight);
 	if (err == 0 && latencies_count(results->ok) > 0) {
-		report_duration(latencies_quantile(results->ok, .5), p50, sizeof(p50));
-		report_duration(latencies_quantile(results->ok, .99), p99, sizeof(p99));
+		old_report_duration(latencies_quantile(results->ok, .5), p50, sizeof(p50));
+		old_report_duration(latencies_quantile(results->ok, .99), p99, sizeof(p99));
 		err = buffer_printf(out, "  p50 %s  p99 %s", p50, p99);
 	}
 	return err;
@@ -60,10 +60,10 @@ static bool write_now(struct bytes text)
 
 static void draw(struct progress *progress, int64_t now_ns)
 {
-	uint64_t reached = recorder_reached(progress->results);
+	uint64_t reached = old_recorder_reached(progress->results);
 	const struct progress_view view = {
 		.elapsed_ns = now_ns - progress->started_ns,
-		.tenths_per_second = report_rate_tenths(reached - progress->last_reached,
+		.tenths_per_second = old_report_rate_tenths(reached - progress->last_reached,
 							now_ns - progress->last_ns),
 		.in_flight = *progress->in_flight,
 		.results = progress->results,
@@ -95,7 +95,7 @@ static void on_tick(struct timer *timer)
 }
 
 void progress_start(struct progress *progress, struct timers *timers,
-		    const struct recorder *results, const uint64_t *in_flight, bool terminal)
+		    const struct old_recorder *results, const uint64_t *in_flight, bool terminal)
 {
 	*progress = (struct progress){
 		.timers = timers,

@@ -10,12 +10,12 @@
 
 #include "base/buffer.h"
 #include "base/timers.h"
-#include "client/recorder.h"
+#include "client/old_recorder.h"
 
 struct progress {
 	struct timer tick;
 	struct timers *timers;
-	const struct recorder *results;
+	const struct old_recorder *results;
 	const uint64_t *in_flight;
 	bool terminal;
 	bool drawn; /* a line stands there that the next one replaces */
@@ -26,7 +26,7 @@ struct progress {
 
 /* Starts ticking. All pointers are borrowed until progress_stop(). */
 void progress_start(struct progress *progress, struct timers *timers,
-		    const struct recorder *results, const uint64_t *in_flight, bool terminal);
+		    const struct old_recorder *results, const uint64_t *in_flight, bool terminal);
 /*
  * Takes the line away from the terminal. Idempotent; no effect on one that was never
  * started but is zeroed.
@@ -38,7 +38,7 @@ struct progress_view {
 	int64_t elapsed_ns;
 	uint64_t tenths_per_second; /* answered, since the line before */
 	uint64_t in_flight;
-	const struct recorder *results;
+	const struct old_recorder *results;
 };
 /*
  * "  3s  24676.5/s  74029 ok  0 failed  0 no server  50 in flight  p50 1.234ms  p99

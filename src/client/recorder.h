@@ -1,7 +1,13 @@
 /*
- * What became of the calls of a run. Every call that was started is in exactly
- * one of: by_status (OK means that the reply was the request's echo),
- * mismatched, never_found, unfinished.
+ * What became of the calls of a run, in memory that does not grow with it: every
+ * call is in here, none is sampled. Recorders merge without loss.
+ *
+ *	due = started + never_sent           (open loop; closed: due = started)
+ *	started = done + unfinished
+ *	done = sum of by_status + mismatched + never_found
+ *
+ * by_status[GRPC_OK] means that the reply was the request's echo, or that it was
+ * not to be verified.
  */
 #pragma once
 
@@ -10,19 +16,82 @@
 #include <stdint.h>
 
 #include "base/util.h"
+#include "client/series.h"
+#include "grpc/call.h"
 #include "grpc/status.h"
+#include "http2/session.h"
 #include "metrics/histogram.h"
 
 #define RECORDER_EXAMPLE_BYTES 160
 #define RECORDER_NEVER_FOUND   GRPC_STATUS_COUNT /* index in examples */
+#define RECORDER_ORIGINS       3                 /* enum grpc_origin */
+/* Server instances that are told apart; those beyond share the last place, "others". */
+#define RECORDER_MAX_BACKENDS 128
+/* Of a backend's connections; more are "at least so many". */
+#define RECORDER_MAX_BACKEND_CONNECTIONS 64
+#define RECORDER_INSTANCE_BYTES          64
+
+/* A call that has ended. Times are ns since the run began (the same zero for all). */
+struct recorder_call {
+	int64_t intended_ns; /* open loop: by the schedule; closed: when it was started */
+	int64_t started_ns;  /* when it was handed to a channel */
+	int64_t sent_ns;     /* its last attempt's HEADERS were serialised; -1: never */
+	int64_t ended_ns;
+	bool deferred; /* no place was free at intended_ns: not the generator's lateness */
+	enum recorder_end {
+		RECORDER_ANSWERED,   /* `status` says how */
+		RECORDER_MISMATCHED, /* OK, with another message than was sent */
+		RECORDER_NO_SERVER   /* there was no server to connect to */
+	} end;
+	enum grpc_status status;
+	enum grpc_origin origin;
+	struct str message;    /* of the status; borrowed */
+	struct str instance;   /* echod-instance of the answer; empty: none */
+	struct str connection; /* echod-connection, likewise */
+};
+
+/* Who answered: one server instance, by the name that it gives itself. */
+struct recorder_backend {
+	char instance[RECORDER_INSTANCE_BYTES]; /* "": answers that name none */
+	uint64_t ok, failed;
+	int64_t first_ns, last_ns;                              /* its first and last answer */
+	uint64_t connections[RECORDER_MAX_BACKEND_CONNECTIONS]; /* ids that it names */
+	size_t n_connections;
+	bool more_connections;
+};
+
+/* Counted by whoever owns the connections, not per call. */
+struct recorder_connections {
+	uint64_t opened, failed, lost; /* lost: ended without a goodbye of either side */
+	uint64_t renewed;              /* ended here, by --connection-lifetime */
+	uint64_t goaways[HTTP2_ERROR_COUNT + 1];
+};
 
 struct recorder {
+	uint64_t due, started, deferred;
+	uint64_t never_sent; /* were due, and the run ended before they could start */
+	uint64_t unfinished; /* ran when the grace was over, or at ^C */
 	uint64_t by_status[GRPC_STATUS_COUNT];
-	uint64_t mismatched;      /* answered OK, with another message than was sent */
-	uint64_t never_found;     /* there was no server to connect to */
-	uint64_t unfinished;      /* given up when the run was interrupted */
-	struct latencies *ok;     /* of by_status[GRPC_OK] */
-	struct latencies *failed; /* of the other statuses, and of mismatched */
+	uint64_t by_origin[RECORDER_ORIGINS][GRPC_STATUS_COUNT]; /* the same calls, apart */
+	uint64_t mismatched, never_found;
+	uint64_t attempts, retries; /* streams that calls were given; of them beyond the first */
+	uint64_t stream_waits;      /* calls that found the peer's limit of streams reached */
+
+	/* ok: by_status[GRPC_OK]; failed: all else that is done, never_found excepted. */
+	struct latencies *latency_ok,
+		*latency_failed; /* from the intended start: what a user feels */
+	struct latencies *service_ok, *service_failed; /* from the send; of calls that were sent */
+	struct latencies *lag; /* from the intended start to the generator's hand-over; not of
+				  deferred calls. Open loop only */
+
+	/* Of the stream of results: ns since the run began, -1: none. */
+	int64_t first_error_ns, last_error_ns, last_ok_ns;
+	int64_t longest_gap_ns, longest_gap_from_ns; /* without an OK, between two of them */
+
+	struct recorder_backend *backends; /* in the order of their first answers */
+	size_t n_backends;
+	struct recorder_connections connections;
+	struct series series;
 	/* The first message seen with each status, cut to what fits; "" = none. */
 	char examples[GRPC_STATUS_COUNT + 1][RECORDER_EXAMPLE_BYTES];
 };
@@ -31,15 +100,21 @@ struct recorder {
 int recorder_init(struct recorder *recorder);
 void recorder_deinit(struct recorder *recorder);
 
-void recorder_answered(struct recorder *recorder, enum grpc_status status, int64_t latency_ns,
-		       struct str message);
-void recorder_mismatched(struct recorder *recorder, int64_t latency_ns);
-void recorder_never_found(struct recorder *recorder, struct str message);
+/* Open loop: calls were due until `due`, counted by the schedule's walker; see above. */
+static inline void recorder_started(struct recorder *recorder, bool deferred)
+{
+	recorder->started++;
+	recorder->deferred += deferred;
+}
+void recorder_ended(struct recorder *recorder, const struct recorder_call *call);
 void recorder_unfinished(struct recorder *recorder);
 
-void recorder_merge(struct recorder *into, const struct recorder *from);
+/* Everything adds up; times keep their zero: each recorder's own run. 0 or -ENOMEM. */
+int recorder_merge(struct recorder *into, const struct recorder *from);
 
-/* Calls that reached a server and ended: by_status and mismatched. */
-uint64_t recorder_reached(const struct recorder *recorder);
-/* All of them. */
-uint64_t recorder_calls(const struct recorder *recorder);
+/* by_status and mismatched: calls that ended with an answer, or with what stands for one. */
+uint64_t recorder_answered(const struct recorder *recorder);
+/* These and never_found. */
+uint64_t recorder_done(const struct recorder *recorder);
+/* Of them, those that are not OK. */
+uint64_t recorder_failed(const struct recorder *recorder);

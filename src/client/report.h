@@ -1,6 +1,6 @@
 /*
- * The results of a call or a run as text for people, or as JSON for programs. All
- * appenders return 0 or -ENOMEM.
+ * The results of a run (run.h) for people and for programs. Every writer appends to
+ * a buffer and returns 0 or -ENOMEM; none prints, none knows where it goes.
  */
 #pragma once
 
@@ -10,51 +10,52 @@
 
 #include "base/buffer.h"
 #include "base/util.h"
-#include "client/recorder.h"
-#include "grpc/metadata.h"
+#include "client/run.h"
 #include "grpc/status.h"
 
-/* One call. Everything is borrowed. */
-struct report_call {
-	const char *target;
-	const char *peer; /* the address that answered; NULL: none */
-	enum grpc_status status;
-	struct str message; /* of the status */
-	bool never_found;   /* there was no server to connect to */
-	bool replied, mismatched;
-	struct str reply;
-	int64_t latency_ns;
-	unsigned attempts;                         /* how often it was sent */
-	const struct metadata *initial, *trailing; /* may be NULL */
+/* Name, and what it is for, of each --output. */
+#define REPORT_FORMATS(X)                                                  \
+	X(TEXT, "text", "for people")                                      \
+	X(JSON, "json", "all of it, for programs and `echod report`")      \
+	X(FORTIO, "fortio", "fortio's JSON, which `fortio report` draws")  \
+	X(HGRM, "hgrm", "HdrHistogram's percentile distribution, as text") \
+	X(PROM, "prom", "metrics for node_exporter's textfile collector")  \
+	X(HTML, "html", "a page with pictures, which needs nothing else")
+
+enum report_format {
+#define X(name, text, about) REPORT_##name,
+	REPORT_FORMATS(X)
+#undef X
+		REPORT_FORMAT_COUNT
 };
 
-/* {"target":...,"status":"OK","code":0,...} and a newline. */
-int report_call_json(struct buffer *out, const struct report_call *call);
+/* How text is drawn: columns of the terminal (or 80), colour only on one. */
+struct report_style {
+	unsigned columns;
+	bool colour;
+};
+
+int report_text(struct buffer *out, const struct run *run, const struct report_style *style);
+int report_json(struct buffer *out, const struct run *run); /* docs/report.md */
+int report_fortio(struct buffer *out, const struct run *run);
+int report_hgrm(struct buffer *out, const struct run *run);
+int report_prom(struct buffer *out, const struct run *run);
+/* Several runs: side by side. */
+int report_html(struct buffer *out, const struct run *const *runs, size_t n);
+int report_compare_text(struct buffer *out, const struct run *const *runs, size_t n,
+			const struct report_style *style);
+/* One run in that format. */
+int report_write(struct buffer *out, enum report_format format, const struct run *run,
+		 const struct report_style *style);
+
+/* "json", "json:PATH". 0, or -1 with a reason; *ret_path NULL: standard output. Borrowed. */
+int report_parse_output(const char *text, enum report_format *ret_format, const char **ret_path,
+			char *why, size_t size);
 /*
- * "UNAVAILABLE (14): connection refused" without a newline: a failed call, in
- * one line. What a terminal would take for a command is replaced.
+ * All of it to `path` (NULL: standard output): aside, and renamed when it is whole, so that
+ * a reader sees the old file or the new. 0, or -1 with a reason.
  */
-int report_failure(struct buffer *out, enum grpc_status status, struct str message);
-/* Text of a peer's: control characters as \xNN, what is not UTF-8 as U+FFFD. */
-int report_visible(struct buffer *out, struct str text);
+int report_save(struct bytes text, const char *path, char *why, size_t size);
 
-/* A run. */
-struct report_run {
-	const char *target;
-	uint64_t concurrency, connections;
-	int64_t elapsed_ns; /* first call's start to the last one's end */
-	const struct recorder *results;
-	uint64_t connects;          /* connections made */
-	uint64_t connects_failed;   /* attempts at which no address answered */
-	uint64_t attempts, retries; /* streams that calls were given; of them beyond the first */
-	/* "SIGINT", or why the run was given up; NULL: its count or duration was reached. */
-	const char *ended_by;
-};
-
-int report_run_text(struct buffer *out, const struct report_run *run);
-int report_run_json(struct buffer *out, const struct report_run *run);
-
-/* Four significant digits: "12.34us", "1.234ms", "20.00s". */
-void report_duration(int64_t ns, char *text, size_t size);
-/* `calls` each second, in tenths. */
-uint64_t report_rate_tenths(uint64_t calls, int64_t elapsed_ns);
+/* json's other half. `name` is the file's, for messages. 0, or -1 with a reason in one line. */
+int report_read_json(struct bytes text, const char *name, struct run *ret, char *why, size_t size);

@@ -180,3 +180,13 @@ const struct grpc_method *grpc_call_method(const struct grpc_call *call);
 int64_t grpc_call_started_ns(const struct grpc_call *call);
 /* The deadline on the same clock; INT64_MAX: none. */
 int64_t grpc_call_deadline_ns(const struct grpc_call *call);
+/*
+ * Client: when the HEADERS of its latest attempt were serialised, on the same clock; -1:
+ * they never were. Valid until closed.
+ */
+int64_t grpc_call_sent_ns(const struct grpc_call *call);
+/*
+ * Client, in `closed`: when the end arrived, or was decided here: one reading of the clock
+ * for all that arrived together.
+ */
+int64_t grpc_call_ended_ns(const struct grpc_call *call);

@@ -81,6 +81,7 @@ struct grpc_channel_meters {
 	struct counter *attempts;            /* of calls: streams that were asked for */
 	struct counter *transparent_retries; /* of them, beyond a call's first */
 	struct counter *connects_failed;
+	struct counter *stream_waits; /* calls that found the peer's limit of streams reached */
 };
 
 struct grpc_channel_options {
@@ -142,3 +143,8 @@ unsigned grpc_call_attempts(const struct grpc_call *call);
 
 /* Closes the connection once its calls have ended; waiting calls end UNAVAILABLE. */
 void grpc_channel_drain(struct grpc_channel *channel);
+/*
+ * The connection takes no more calls and ends with those that it has; the next call, or
+ * one that waits, gets a new one at once, without a backoff. No effect without one.
+ */
+void grpc_channel_renew(struct grpc_channel *channel);

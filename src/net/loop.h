@@ -40,6 +40,11 @@ void loop_set_meters(struct loop *loop, const struct loop_meters *meters);
 
 struct timers *loop_timers(struct loop *loop);
 /*
+ * Timers that are due within `window_ns` are waited for without sleeping, so that they
+ * fire on time and not when the kernel gets round to it. Costs a processor. 0: never.
+ */
+void loop_set_spin(struct loop *loop, int64_t window_ns);
+/*
  * Total ns within loop_run() that its thread was off the processor: waiting for
  * events, or for its turn on a busy machine.
  */

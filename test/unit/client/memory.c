@@ -10,7 +10,7 @@
 
 #include "../failing.h"
 #include "client/plan.h"
-#include "client/report.h"
+#include "client/old_report.h"
 
 /* Calls `attempt` with the first, the second, ... allocation failing, until it succeeds. */
 static void fail_each_in_turn(int (*attempt)(void))
@@ -65,10 +65,10 @@ static void test_a_plan(void **state)
 
 static int attempt_recorder(void)
 {
-	struct recorder recorder;
-	int err = recorder_init(&recorder);
+	struct old_recorder recorder;
+	int err = old_recorder_init(&recorder);
 
-	recorder_deinit(&recorder);
+	old_recorder_deinit(&recorder);
 	return err;
 }
 
@@ -78,11 +78,11 @@ static void test_a_recorder(void **state)
 	fail_each_in_turn(attempt_recorder);
 }
 
-static struct recorder results;
+static struct old_recorder results;
 
-static int attempt_run(int (*report)(struct buffer *out, const struct report_run *run))
+static int attempt_run(int (*report)(struct buffer *out, const struct old_report_run *run))
 {
-	const struct report_run run = {
+	const struct old_report_run run = {
 		.target = "localhost:9876",
 		.elapsed_ns = NS_PER_S,
 		.results = &results,
@@ -97,32 +97,32 @@ static int attempt_run(int (*report)(struct buffer *out, const struct report_run
 
 static int attempt_run_text(void)
 {
-	return attempt_run(report_run_text);
+	return attempt_run(old_report_run_text);
 }
 
 static int attempt_run_json(void)
 {
-	return attempt_run(report_run_json);
+	return attempt_run(old_report_run_json);
 }
 
 static void test_the_report_of_a_run(void **state)
 {
 	(void)state;
-	assert_int_equal(recorder_init(&results), 0);
+	assert_int_equal(old_recorder_init(&results), 0);
 	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
-		recorder_answered(&results, status, 1000, STR("an example of what was said"));
+		old_recorder_answered(&results, status, 1000, STR("an example of what was said"));
 	}
-	recorder_never_found(&results, STR("refused"));
+	old_recorder_never_found(&results, STR("refused"));
 	fail_each_in_turn(attempt_run_text);
 	fail_each_in_turn(attempt_run_json);
-	recorder_deinit(&results);
+	old_recorder_deinit(&results);
 }
 
 static struct metadata metadata;
 
 static int attempt_call(void)
 {
-	const struct report_call call = {
+	const struct old_report_call call = {
 		.target = "localhost:9876",
 		.replied = true,
 		.reply = STR("a reply that is long enough for the buffer to grow once more"),
@@ -130,10 +130,10 @@ static int attempt_call(void)
 		.trailing = &metadata,
 	};
 	struct buffer out = BUFFER_INIT;
-	int err = report_call_json(&out, &call);
+	int err = old_report_call_json(&out, &call);
 
 	if (err == 0) {
-		err = report_failure(&out, GRPC_INTERNAL, STR("a\nb"));
+		err = old_report_failure(&out, GRPC_INTERNAL, STR("a\nb"));
 	}
 	buffer_free(&out);
 	return err;

@@ -21,7 +21,7 @@ static int64_t fake_clock(void *context)
 
 struct fixture {
 	struct timers timers;
-	struct recorder results;
+	struct old_recorder results;
 	struct progress progress;
 	uint64_t in_flight;
 	int saved_stderr, ends[2];
@@ -34,7 +34,7 @@ static int set_up(void **state)
 	now_ns = 100 * NS_PER_S;
 	fixture = (struct fixture){ .in_flight = 50 };
 	timers_init(&fixture.timers, fake_clock, NULL);
-	assert_int_equal(recorder_init(&fixture.results), 0);
+	assert_int_equal(old_recorder_init(&fixture.results), 0);
 	assert_int_equal(pipe2(fixture.ends, O_NONBLOCK), 0);
 	fixture.saved_stderr = dup(STDERR_FILENO);
 	dup2(fixture.ends[1], STDERR_FILENO);
@@ -51,7 +51,7 @@ static int tear_down(void **state)
 	close(fixture->saved_stderr);
 	close(fixture->ends[0]);
 	close(fixture->ends[1]);
-	recorder_deinit(&fixture->results);
+	old_recorder_deinit(&fixture->results);
 	return 0;
 }
 
@@ -80,7 +80,7 @@ static void expect(struct fixture *fixture, const char *text)
 static void answer(struct fixture *fixture, int n)
 {
 	for (int i = 0; i < n; i++) {
-		recorder_answered(&fixture->results, GRPC_OK, 2 * NS_PER_MS, STR(""));
+		old_recorder_answered(&fixture->results, GRPC_OK, 2 * NS_PER_MS, STR(""));
 	}
 }
 
@@ -96,8 +96,8 @@ static void test_a_terminal_gets_one_line_redrawn_each_second(void **state)
 	expect(fixture, "\r\033[K  1s  250.0/s  250 ok  0 failed  0 no server  50 in flight"
 			"  p50 2.000ms  p99 2.000ms");
 	answer(fixture, 100);
-	recorder_never_found(&fixture->results, STR(""));
-	recorder_mismatched(&fixture->results, 1);
+	old_recorder_never_found(&fixture->results, STR(""));
+	old_recorder_mismatched(&fixture->results, 1);
 	pass(fixture, NS_PER_S);
 	expect(fixture, "\r\033[K  2s  101.0/s  350 ok  1 failed  1 no server  50 in flight"
 			"  p50 2.000ms  p99 2.000ms");

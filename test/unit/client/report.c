@@ -1,4 +1,4 @@
-#include "client/report.h"
+#include "client/old_report.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@ static void expect_duration(int64_t ns, const char *expected)
 {
 	char text[32];
 
-	report_duration(ns, text, sizeof(text));
+	old_report_duration(ns, text, sizeof(text));
 	assert_string_equal(text, expected);
 }
 
@@ -41,10 +41,10 @@ static void test_durations_have_four_digits(void **state)
 static void test_rates(void **state)
 {
 	(void)state;
-	assert_int_equal(report_rate_tenths(0, NS_PER_S), 0);
-	assert_int_equal(report_rate_tenths(100, 0), 0);
-	assert_int_equal(report_rate_tenths(123456, 5 * NS_PER_S), 246912);
-	assert_int_equal(report_rate_tenths(1, 3 * NS_PER_S), 3);
+	assert_int_equal(old_report_rate_tenths(0, NS_PER_S), 0);
+	assert_int_equal(old_report_rate_tenths(100, 0), 0);
+	assert_int_equal(old_report_rate_tenths(123456, 5 * NS_PER_S), 246912);
+	assert_int_equal(old_report_rate_tenths(1, 3 * NS_PER_S), 3);
 }
 
 static void test_a_failure_is_one_line_without_control_characters(void **state)
@@ -52,11 +52,11 @@ static void test_a_failure_is_one_line_without_control_characters(void **state)
 	struct buffer out = BUFFER_INIT;
 
 	(void)state;
-	assert_int_equal(report_failure(&out, GRPC_UNAVAILABLE, STR("connection refused")), 0);
+	assert_int_equal(old_report_failure(&out, GRPC_UNAVAILABLE, STR("connection refused")), 0);
 	expect(&out, "UNAVAILABLE (14): connection refused");
-	assert_int_equal(report_failure(&out, GRPC_DEADLINE_EXCEEDED, STR("")), 0);
+	assert_int_equal(old_report_failure(&out, GRPC_DEADLINE_EXCEEDED, STR("")), 0);
 	expect(&out, "DEADLINE_EXCEEDED (4)");
-	assert_int_equal(report_failure(&out, GRPC_INTERNAL, STR("a\nb\x1b[2J\xff\0\xc3\xa9")), 0);
+	assert_int_equal(old_report_failure(&out, GRPC_INTERNAL, STR("a\nb\x1b[2J\xff\0\xc3\xa9")), 0);
 	expect(&out, "INTERNAL (13): a\\x0ab\\x1b[2J\xef\xbf\xbd\\x00\xc3\xa9");
 }
 
@@ -65,7 +65,7 @@ static void test_a_call_in_json(void **state)
 	struct metadata initial = { 0 };
 	struct arena arena;
 	struct buffer out = BUFFER_INIT;
-	struct report_call call = {
+	struct old_report_call call = {
 		.target = "localhost:9876",
 		.peer = "[::1]:9876",
 		.replied = true,
@@ -78,7 +78,7 @@ static void test_a_call_in_json(void **state)
 	(void)state;
 	arena_init(&arena, NULL, 0, 1024);
 	assert_int_equal(metadata_add(&initial, &arena, STR("echod-instance"), STR("00ff")), 0);
-	assert_int_equal(report_call_json(&out, &call), 0);
+	assert_int_equal(old_report_call_json(&out, &call), 0);
 	expect(&out, "{\"target\":\"localhost:9876\",\"peer\":\"[::1]:9876\",\"status\":\"OK\","
 		     "\"code\":0,\"message\":\"\",\"never_found\":false,\"reply\":\"a\\u0000b\","
 		     "\"echoed\":true,\"latency_seconds\":0.000412345,\"attempts\":2,"
@@ -90,7 +90,7 @@ static void test_a_call_in_json(void **state)
 static void test_a_failed_call_in_json_has_no_reply(void **state)
 {
 	struct buffer out = BUFFER_INIT;
-	struct report_call call = {
+	struct old_report_call call = {
 		.target = "localhost:9876",
 		.status = GRPC_UNAVAILABLE,
 		.message = STR("no\n"),
@@ -98,7 +98,7 @@ static void test_a_failed_call_in_json_has_no_reply(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(report_call_json(&out, &call), 0);
+	assert_int_equal(old_report_call_json(&out, &call), 0);
 	expect(&out, "{\"target\":\"localhost:9876\",\"peer\":null,\"status\":\"UNAVAILABLE\","
 		     "\"code\":14,\"message\":\"no\\n\",\"never_found\":true,"
 		     "\"latency_seconds\":0.000000000,\"attempts\":0,\"initial_metadata\":{},"
@@ -107,21 +107,21 @@ static void test_a_failed_call_in_json_has_no_reply(void **state)
 
 static int set_up(void **state)
 {
-	static struct recorder recorder;
+	static struct old_recorder recorder;
 
 	*state = &recorder;
-	return recorder_init(&recorder);
+	return old_recorder_init(&recorder);
 }
 
 static int tear_down(void **state)
 {
-	recorder_deinit(*state);
+	old_recorder_deinit(*state);
 	return 0;
 }
 
-static struct report_run run_of(const struct recorder *results)
+static struct old_report_run run_of(const struct old_recorder *results)
 {
-	return (struct report_run){
+	return (struct old_report_run){
 		.target = "127.0.0.1:9876",
 		.concurrency = 50,
 		.connections = 1,
@@ -133,14 +133,14 @@ static struct report_run run_of(const struct recorder *results)
 
 static void test_a_run_in_which_all_went_well(void **state)
 {
-	struct recorder *results = *state;
-	struct report_run run = run_of(results);
+	struct old_recorder *results = *state;
+	struct old_report_run run = run_of(results);
 	struct buffer out = BUFFER_INIT;
 
 	for (int i = 0; i < 1001; i++) {
-		recorder_answered(results, GRPC_OK, 2 * NS_PER_MS, STR(""));
+		old_recorder_answered(results, GRPC_OK, 2 * NS_PER_MS, STR(""));
 	}
-	assert_int_equal(report_run_text(&out, &run), 0);
+	assert_int_equal(old_report_run_text(&out, &run), 0);
 	expect(&out,
 	       "1001 calls to 127.0.0.1:9876 in 2.000s, 500.5 answered/s\n"
 	       "  OK (0)                             1001\n"
@@ -152,17 +152,17 @@ static void test_a_run_in_which_all_went_well(void **state)
 
 static void test_a_run_whose_server_went_away(void **state)
 {
-	struct recorder *results = *state;
-	struct report_run run = run_of(results);
+	struct old_recorder *results = *state;
+	struct old_report_run run = run_of(results);
 	struct buffer out = BUFFER_INIT;
 
 	run.connects_failed = 3;
 	run.retries = 2;
-	recorder_answered(results, GRPC_OK, 1 * NS_PER_S, STR(""));
+	old_recorder_answered(results, GRPC_OK, 1 * NS_PER_S, STR(""));
 	for (int i = 0; i < 50; i++) {
-		recorder_never_found(results, STR("127.0.0.1:9876: connection refused"));
+		old_recorder_never_found(results, STR("127.0.0.1:9876: connection refused"));
 	}
-	assert_int_equal(report_run_text(&out, &run), 0);
+	assert_int_equal(old_report_run_text(&out, &run), 0);
 	expect(&out,
 	       "51 calls to 127.0.0.1:9876 in 2.000s, 0.5 answered/s\n"
 	       "  OK (0)                                1\n"
@@ -177,17 +177,17 @@ static void test_a_run_whose_server_went_away(void **state)
 
 static void test_a_run_in_which_much_went_wrong(void **state)
 {
-	struct recorder *results = *state;
-	struct report_run run = run_of(results);
+	struct old_recorder *results = *state;
+	struct old_report_run run = run_of(results);
 	struct buffer out = BUFFER_INIT;
 
 	run.ended_by = "SIGINT";
-	recorder_answered(results, GRPC_OK, 5 * NS_PER_US, STR(""));
-	recorder_answered(results, GRPC_INTERNAL, 7 * NS_PER_US, STR("broken"));
-	recorder_mismatched(results, 7 * NS_PER_US);
-	recorder_never_found(results, STR(""));
-	recorder_unfinished(results);
-	assert_int_equal(report_run_text(&out, &run), 0);
+	old_recorder_answered(results, GRPC_OK, 5 * NS_PER_US, STR(""));
+	old_recorder_answered(results, GRPC_INTERNAL, 7 * NS_PER_US, STR("broken"));
+	old_recorder_mismatched(results, 7 * NS_PER_US);
+	old_recorder_never_found(results, STR(""));
+	old_recorder_unfinished(results);
+	assert_int_equal(old_report_run_text(&out, &run), 0);
 	expect(&out,
 	       "5 calls to 127.0.0.1:9876 in 2.000s, 1.5 answered/s\n"
 	       "  OK (0)                                1\n"
@@ -205,16 +205,16 @@ static void test_a_run_in_which_much_went_wrong(void **state)
 
 static void test_a_run_without_a_server(void **state)
 {
-	struct recorder *results = *state;
-	struct report_run run = run_of(results);
+	struct old_recorder *results = *state;
+	struct old_report_run run = run_of(results);
 	struct buffer out = BUFFER_INIT;
 
 	run.connects = 0;
 	run.connects_failed = 1;
 	run.elapsed_ns = NS_PER_MS;
 	run.ended_by = "no server for 20s";
-	recorder_never_found(results, STR("refused"));
-	assert_int_equal(report_run_text(&out, &run), 0);
+	old_recorder_never_found(results, STR("refused"));
+	assert_int_equal(old_report_run_text(&out, &run), 0);
 	expect(&out, "1 calls to 127.0.0.1:9876 in 1.000ms, 0.0 answered/s\n"
 		     "  OK (0)                                0\n"
 		     "  never found a server                  1  refused\n"
@@ -226,17 +226,17 @@ static void test_a_run_without_a_server(void **state)
 
 static void test_a_run_in_json(void **state)
 {
-	struct recorder *results = *state;
-	struct report_run run = run_of(results);
+	struct old_recorder *results = *state;
+	struct old_report_run run = run_of(results);
 	struct buffer out = BUFFER_INIT;
 
 	run.ended_by = "SIGTERM";
 	run.attempts = 4;
 	run.retries = 1;
-	recorder_answered(results, GRPC_OK, 2 * NS_PER_MS, STR(""));
-	recorder_answered(results, GRPC_UNAVAILABLE, 3 * NS_PER_MS, STR("\"lost\""));
-	recorder_never_found(results, STR("refused"));
-	assert_int_equal(report_run_json(&out, &run), 0);
+	old_recorder_answered(results, GRPC_OK, 2 * NS_PER_MS, STR(""));
+	old_recorder_answered(results, GRPC_UNAVAILABLE, 3 * NS_PER_MS, STR("\"lost\""));
+	old_recorder_never_found(results, STR("refused"));
+	assert_int_equal(old_report_run_json(&out, &run), 0);
 	expect(&out,
 	       "{\"target\":\"127.0.0.1:9876\",\"concurrency\":50,\"connections\":1,"
 	       "\"elapsed_seconds\":2.000000000,\"calls\":3,\"answered_per_second\":1.0,"

@@ -1,4 +1,4 @@
-#include "client/report.h"
+#include "client/old_report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ static const struct quantile {
 	double q;
 } quantiles[] = { { "p50", .5 }, { "p90", .9 }, { "p99", .99 }, { "p99.9", .999 } };
 
-void report_duration(int64_t ns, char *text, size_t size)
+void old_report_duration(int64_t ns, char *text, size_t size)
 {
 	static const struct {
 		const char *name;
@@ -43,13 +43,13 @@ void report_duration(int64_t ns, char *text, size_t size)
 	}
 }
 
-uint64_t report_rate_tenths(uint64_t calls, int64_t elapsed_ns)
+uint64_t old_report_rate_tenths(uint64_t calls, int64_t elapsed_ns)
 {
 	return elapsed_ns > 0 ? (uint64_t)((double)calls * 10 * NS_PER_S / (double)elapsed_ns + .5)
 			      : 0;
 }
 
-int report_visible(struct buffer *out, struct str text)
+int old_report_visible(struct buffer *out, struct str text)
 {
 	int err = 0;
 
@@ -76,18 +76,18 @@ int report_visible(struct buffer *out, struct str text)
 	return err;
 }
 
-int report_failure(struct buffer *out, enum grpc_status status, struct str message)
+int old_report_failure(struct buffer *out, enum grpc_status status, struct str message)
 {
 	int err = buffer_printf(out, "%s (%d)", grpc_status_name(status), (int)status);
 
 	if (message.len > 0) {
 		CHAIN(err, buffer_append_str(out, STR(": ")));
-		CHAIN(err, report_visible(out, message));
+		CHAIN(err, old_report_visible(out, message));
 	}
 	return err;
 }
 
-int report_call_json(struct buffer *out, const struct report_call *call)
+int old_report_call_json(struct buffer *out, const struct old_report_call *call)
 {
 	int err = buffer_append_str(out, STR("{\"target\":"));
 
@@ -128,7 +128,7 @@ static int text_row(struct buffer *out, const char *name, uint64_t n, const char
 	return err;
 }
 
-static int text_counts(struct buffer *out, const struct recorder *results)
+static int text_counts(struct buffer *out, const struct old_recorder *results)
 {
 	char name[64];
 	int err = 0;
@@ -144,7 +144,7 @@ static int text_counts(struct buffer *out, const struct recorder *results)
 		CHAIN(err, text_row(out, "OK, but not the echo", results->mismatched, NULL));
 	}
 	CHAIN(err, text_row(out, "never found a server", results->never_found,
-			    results->examples[RECORDER_NEVER_FOUND]));
+			    results->examples[OLD_RECORDER_NEVER_FOUND]));
 	if (results->unfinished) {
 		CHAIN(err, text_row(out, "given up unfinished", results->unfinished, NULL));
 	}
@@ -161,20 +161,20 @@ static int text_latencies(struct buffer *out, const char *name, const struct lat
 	}
 	err = buffer_printf(out, "latency, %s:", name);
 	for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++) {
-		report_duration(latencies_quantile(latencies, quantiles[i].q), value,
+		old_report_duration(latencies_quantile(latencies, quantiles[i].q), value,
 				sizeof(value));
 		APPEND(err, out, " %s %s ", quantiles[i].name, value);
 	}
-	report_duration(latencies_max(latencies), value, sizeof(value));
+	old_report_duration(latencies_max(latencies), value, sizeof(value));
 	APPEND(err, out, " max %s\n", value);
 	return err;
 }
 
 /* What matters most, in a sentence. */
-static int text_verdict(struct buffer *out, const struct report_run *run)
+static int text_verdict(struct buffer *out, const struct old_report_run *run)
 {
-	const struct recorder *results = run->results;
-	uint64_t reached = recorder_reached(results), ok = results->by_status[GRPC_OK];
+	const struct old_recorder *results = run->results;
+	uint64_t reached = old_recorder_reached(results), ok = results->by_status[GRPC_OK];
 	int err = 0;
 
 	if (run->ended_by) {
@@ -203,17 +203,17 @@ static int text_verdict(struct buffer *out, const struct report_run *run)
 	return err;
 }
 
-int report_run_text(struct buffer *out, const struct report_run *run)
+int old_report_run_text(struct buffer *out, const struct old_report_run *run)
 {
-	const struct recorder *results = run->results;
-	uint64_t tenths = report_rate_tenths(recorder_reached(results), run->elapsed_ns);
+	const struct old_recorder *results = run->results;
+	uint64_t tenths = old_report_rate_tenths(old_recorder_reached(results), run->elapsed_ns);
 	char elapsed[32];
 	int err;
 
-	report_duration(run->elapsed_ns, elapsed, sizeof(elapsed));
+	old_report_duration(run->elapsed_ns, elapsed, sizeof(elapsed));
 	err = buffer_printf(
 		out, "%" PRIu64 " calls to %s in %s, %" PRIu64 ".%" PRIu64 " answered/s\n",
-		recorder_calls(results), run->target, elapsed, tenths / 10, tenths % 10);
+		old_recorder_calls(results), run->target, elapsed, tenths / 10, tenths % 10);
 	CHAIN(err, text_counts(out, results));
 	CHAIN(err, text_row(out, "connections made", run->connects, NULL));
 	if (run->connects_failed) {
@@ -261,7 +261,7 @@ static int json_example(struct buffer *out, const char *example)
 	return err;
 }
 
-static int json_statuses(struct buffer *out, const struct recorder *results)
+static int json_statuses(struct buffer *out, const struct old_recorder *results)
 {
 	int err = buffer_append_str(out, STR(",\"statuses\":{"));
 	const char *before = "";
@@ -280,10 +280,10 @@ static int json_statuses(struct buffer *out, const struct recorder *results)
 	return err;
 }
 
-int report_run_json(struct buffer *out, const struct report_run *run)
+int old_report_run_json(struct buffer *out, const struct old_report_run *run)
 {
-	const struct recorder *results = run->results;
-	uint64_t tenths = report_rate_tenths(recorder_reached(results), run->elapsed_ns);
+	const struct old_recorder *results = run->results;
+	uint64_t tenths = old_report_rate_tenths(old_recorder_reached(results), run->elapsed_ns);
 	int err = buffer_append_str(out, STR("{\"target\":"));
 
 	CHAIN(err, json_string(out, str_from(run->target)));
@@ -292,11 +292,11 @@ int report_run_json(struct buffer *out, const struct report_run *run)
 	CHAIN(err, buffer_append_str(out, STR(",\"elapsed_seconds\":")));
 	CHAIN(err, json_seconds(out, run->elapsed_ns));
 	APPEND(err, out, ",\"calls\":%" PRIu64 ",\"answered_per_second\":%" PRIu64 ".%" PRIu64,
-	       recorder_calls(results), tenths / 10, tenths % 10);
+	       old_recorder_calls(results), tenths / 10, tenths % 10);
 	CHAIN(err, json_statuses(out, results));
 	APPEND(err, out, ",\"mismatched\":%" PRIu64 ",\"never_found\":{\"calls\":%" PRIu64,
 	       results->mismatched, results->never_found);
-	CHAIN(err, json_example(out, results->examples[RECORDER_NEVER_FOUND]));
+	CHAIN(err, json_example(out, results->examples[OLD_RECORDER_NEVER_FOUND]));
 	APPEND(err, out,
 	       "},\"unfinished\":%" PRIu64 ",\"connections_made\":%" PRIu64
 	       ",\"connects_failed\":%" PRIu64 ",\"attempts\":%" PRIu64

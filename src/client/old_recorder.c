@@ -1,27 +1,27 @@
-#include "client/recorder.h"
+#include "client/old_recorder.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/utf8.h"
 
-int recorder_init(struct recorder *recorder)
+int old_recorder_init(struct old_recorder *recorder)
 {
-	*recorder = (struct recorder){ .ok = latencies_new(), .failed = latencies_new() };
+	*recorder = (struct old_recorder){ .ok = latencies_new(), .failed = latencies_new() };
 	return recorder->ok && recorder->failed ? 0 : -ENOMEM;
 }
 
-void recorder_deinit(struct recorder *recorder)
+void old_recorder_deinit(struct old_recorder *recorder)
 {
 	latencies_free(recorder->ok);
 	latencies_free(recorder->failed);
 	recorder->ok = recorder->failed = NULL;
 }
 
-static void keep_example(struct recorder *recorder, size_t index, struct str message)
+static void keep_example(struct old_recorder *recorder, size_t index, struct str message)
 {
 	char *example = recorder->examples[index];
-	size_t n = MIN(message.len, (size_t)RECORDER_EXAMPLE_BYTES - 1);
+	size_t n = MIN(message.len, (size_t)OLD_RECORDER_EXAMPLE_BYTES - 1);
 
 	if (example[0] != '\0' || n == 0) {
 		return;
@@ -37,7 +37,7 @@ static void keep_example(struct recorder *recorder, size_t index, struct str mes
 	example[n] = '\0';
 }
 
-void recorder_answered(struct recorder *recorder, enum grpc_status status, int64_t latency_ns,
+void old_recorder_answered(struct old_recorder *recorder, enum grpc_status status, int64_t latency_ns,
 		       struct str message)
 {
 	recorder->by_status[status]++;
@@ -49,24 +49,24 @@ void recorder_answered(struct recorder *recorder, enum grpc_status status, int64
 	keep_example(recorder, status, message);
 }
 
-void recorder_mismatched(struct recorder *recorder, int64_t latency_ns)
+void old_recorder_mismatched(struct old_recorder *recorder, int64_t latency_ns)
 {
 	recorder->mismatched++;
 	latencies_record(recorder->failed, latency_ns);
 }
 
-void recorder_never_found(struct recorder *recorder, struct str message)
+void old_recorder_never_found(struct old_recorder *recorder, struct str message)
 {
 	recorder->never_found++;
-	keep_example(recorder, RECORDER_NEVER_FOUND, message);
+	keep_example(recorder, OLD_RECORDER_NEVER_FOUND, message);
 }
 
-void recorder_unfinished(struct recorder *recorder)
+void old_recorder_unfinished(struct old_recorder *recorder)
 {
 	recorder->unfinished++;
 }
 
-void recorder_merge(struct recorder *into, const struct recorder *from)
+void old_recorder_merge(struct old_recorder *into, const struct old_recorder *from)
 {
 	for (size_t i = 0; i < GRPC_STATUS_COUNT; i++) {
 		into->by_status[i] += from->by_status[i];
@@ -81,7 +81,7 @@ void recorder_merge(struct recorder *into, const struct recorder *from)
 	}
 }
 
-uint64_t recorder_reached(const struct recorder *recorder)
+uint64_t old_recorder_reached(const struct old_recorder *recorder)
 {
 	uint64_t n = recorder->mismatched;
 
@@ -91,7 +91,7 @@ uint64_t recorder_reached(const struct recorder *recorder)
 	return n;
 }
 
-uint64_t recorder_calls(const struct recorder *recorder)
+uint64_t old_recorder_calls(const struct old_recorder *recorder)
 {
-	return recorder_reached(recorder) + recorder->never_found + recorder->unfinished;
+	return old_recorder_reached(recorder) + recorder->never_found + recorder->unfinished;
 }

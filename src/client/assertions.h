@@ -1,0 +1,32 @@
+/*
+ * --assert: a condition on a run's results, "p99<20ms", "error_rate<0.1%",
+ * "code.UNAVAILABLE==0", "achieved_rate>=99%", checked when the run has ended.
+ *
+ *	METRIC OPERATOR VALUE, spaces allowed; < <= > >= == !=
+ *	p50 p90 p99 p99.9 ... p100, min, mean, max      of latency; a duration
+ *	service.p99 ..., lag.p99 ...                    the same of the service time, of the lag
+ *	error_rate                                      failed of done; a percentage or a fraction
+ *	achieved_rate                                   per second, or a percentage of the offered
+ *	code.NAME, errors, ok, mismatched, never_found, unfinished, never_sent, deferred,
+ *	retries, connections.lost, connections.opened, goaways, calls, unreconciled   a count
+ *	cpu_per_call                                    a duration
+ *
+ * What was not measured (a quantile of no call at all) fails its assertion.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "client/run.h"
+
+#define ASSERTIONS_MAX 64
+
+/* Is `text` an assertion? 0, or -1 with a reason. For the command line, before the run. */
+int assertion_check(const char *text, char *why, size_t size);
+/*
+ * Measures each of `texts` (which passed the check) and fills run->assertions.
+ * 0 or -ENOMEM.
+ */
+int assertions_measure(struct run *run, const char *const *texts, size_t n);
+/* Did every one of them hold? True where there are none. */
+bool assertions_held(const struct run *run);

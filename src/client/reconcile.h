@@ -1,0 +1,66 @@
+/*
+ * Two-ended truth: the servers' own counts, scraped from their /metrics before and
+ * after a run, against the client's; and call by call where the servers are echod,
+ * which keeps the last few runs at /-/runs/ID.
+ *
+ * The happy path: reconcile_begin() -> every server is scraped -> `done` -> the run
+ * -> reconcile_end() -> scraped again until none says that a call is in flight ->
+ * the runs are asked for -> `done` -> reconcile_result().
+ *
+ * What can fail: a server that cannot be reached or read before the run (nothing to
+ * compare: the run does not start), or after it (said in the result), one that was
+ * restarted meanwhile (its start time differs), calls of others (their difference
+ * shows as it is).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/run.h"
+#include "net/loop.h"
+
+#define RECONCILE_MAX_SERVERS 64
+/* The header that every call of such a run carries: "0123456789abcdef-42". */
+#define RECONCILE_METADATA "echod-run"
+/* Calls that are told apart, here and on a server; those beyond are only counted. */
+#define RECONCILE_MAX_CALLS (UINT64_C(1) << 24)
+
+struct reconcile;
+
+struct reconcile_options {
+	struct loop *loop;
+	const char *const *urls; /* "http://host:2112/metrics"; borrowed */
+	size_t n;
+	const char *run_id; /* borrowed */
+	const char *method; /* "muzz.Service/Echo": only its series are compared */
+	int64_t timeout_ns; /* of one exchange, and of waiting for calls in flight */
+};
+
+/* Is `text` a URL that can be scraped? 0, or -1 with a reason. */
+int reconcile_check_url(const char *text, char *why, size_t size);
+/* NULL: no memory. */
+struct reconcile *reconcile_new(const struct reconcile_options *options);
+void reconcile_free(struct reconcile *reconcile);
+/*
+ * Each ends with one `done`, never from inside; `why` is NULL where it worked, else
+ * a reason in one line, borrowed.
+ */
+void reconcile_begin(struct reconcile *reconcile, void (*done)(void *user, const char *why),
+		     void *user);
+void reconcile_end(struct reconcile *reconcile, void (*done)(void *user, const char *why),
+		   void *user);
+/* Ends what is under way; `done` is not called any more. */
+void reconcile_abort(struct reconcile *reconcile);
+
+/* By the load, for call number `sequence` (from 0): it was sent (once, here); it was answered. */
+void reconcile_sent(struct reconcile *reconcile, uint64_t sequence);
+/* ... by a server, with a status of its own (GRPC_FROM_PEER). */
+void reconcile_answered(struct reconcile *reconcile, uint64_t sequence);
+/*
+ * After reconcile_end(): fills run->reconciliation. The client's side is what
+ * `totals` holds, all of the run's calls, warm-up included. 0 or -ENOMEM.
+ */
+int reconcile_result(const struct reconcile *reconcile, const struct recorder *totals,
+		     struct run *run);

@@ -1,0 +1,126 @@
+/*
+ * All that is known of a run once it has ended: what was asked for, what came of
+ * it, what it cost. Reports are made of it, and of nothing else; JSON holds it,
+ * and `echod report` reads it back, so that a report of a file is the report of
+ * the run.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "client/recorder.h"
+#include "client/schedule.h"
+
+#define RUN_MAX_TARGETS 64
+#define RUN_ID_DIGITS   16
+
+/* What kept the achieved rate below the offered one, by the rules of run_limit(). */
+enum run_limit {
+	RUN_LIMIT_NOTHING,
+	RUN_LIMIT_CLIENT_CPU,
+	RUN_LIMIT_MAX_IN_FLIGHT,
+	RUN_LIMIT_CONNECTIONS,
+	RUN_LIMIT_SERVER,
+};
+
+struct run_assertion {
+	const char *text;     /* as given */
+	const char *measured; /* "12.34ms", "0.2 %"; "-" where nothing was measured */
+	bool held;
+};
+
+/* One --reconcile: the server's own count of what happened between two scrapes. */
+struct run_reconciled {
+	const char *url;
+	const char *problem; /* why there is nothing to compare; NULL: there is */
+	bool restarted;      /* the server's start time changed between the scrapes */
+	uint64_t received;   /* calls that it counted as begun */
+	uint64_t by_status[GRPC_STATUS_COUNT]; /* as it ended them */
+};
+
+/*
+ * All servers together against the client. Differences are servers minus client; call by
+ * call only where every server keeps the run (echod does).
+ */
+struct run_reconciliation {
+	size_t n; /* 0: not asked for */
+	struct run_reconciled *servers;
+	bool complete;                     /* every server could be asked, and none restarted */
+	uint64_t sent, received, answered; /* client: sent; servers: received; client: answered */
+	int64_t by_status[GRPC_STATUS_COUNT];
+	bool by_call; /* the next three are known */
+	uint64_t never_arrived, arrived_twice, answer_lost;
+	uint64_t untracked;   /* calls beyond what a server can tell apart */
+	const char *examples; /* "17, 203-207, ..."; NULL: none */
+};
+
+struct run {
+	struct arena arena; /* of all strings below that were not there before */
+
+	/* Asked for. */
+	const char *version; /* of the echod that made the run */
+	const char *host;    /* where it ran */
+	const char *name;    /* --name; NULL: none */
+	const char *plan;    /* the line that was printed first */
+	const char *targets[RUN_MAX_TARGETS];
+	size_t n_targets;
+	const char *method; /* "muzz.Service/Echo" */
+	struct schedule_spec schedule;
+	bool spin, gzip, verify;
+	uint64_t concurrency;   /* closed loop; 0 in an open one */
+	uint64_t max_in_flight; /* open loop */
+	uint64_t connections;
+	uint64_t count;
+	int64_t duration_ns, warmup_ns, grace_ns, timeout_ns, connection_lifetime_ns;
+	uint64_t request_bytes; /* of one message, framing included */
+	uint64_t seed;
+	char id[RUN_ID_DIGITS + 1];
+
+	/* What came of it. */
+	int64_t started_unix_ns;
+	int64_t elapsed_ns;   /* of what was measured: after the warm-up, to the last call's end */
+	int64_t offered_ns;   /* of it, the time in which calls were due */
+	const char *ended_by; /* "SIGINT", or why the run was given up; NULL: as planned */
+	struct recorder results;
+	uint64_t warmup_calls;
+	/* Of this process, in the time that was measured. */
+	int64_t cpu_user_ns, cpu_system_ns;
+	uint64_t bytes_in, bytes_out; /* on connections; below TCP's own framing */
+	size_t n_assertions;
+	struct run_assertion *assertions;
+	struct run_reconciliation reconciliation;
+	size_t merged; /* runs in here; 1 */
+};
+
+/* 0 or -ENOMEM; run_deinit() is due after either. */
+int run_init(struct run *run);
+void run_deinit(struct run *run);
+/* A copy in the run's arena. NULL: no memory. */
+const char *run_text(struct run *run, const char *text);
+/*
+ * Runs of one plan on several machines become one: histograms and counts add up,
+ * rates add up, the time is the longest. 0 or -ENOMEM.
+ */
+int run_merge(struct run *into, const struct run *from);
+
+/* Calls per second: what the schedule asked for (0: closed loop), and what was answered. */
+double run_offered_rate(const struct run *run);
+double run_achieved_rate(const struct run *run);
+/* Of one core, user and system: 1.0 is all of it. Merged runs: the mean of each. */
+double run_cpu_share(const struct run *run);
+/*
+ * The rules, the first that holds:
+ *	nothing        open loop, at least 99 % of the offered rate was achieved, and none
+ *	               of the next three holds
+ *	client CPU     above 95 % of a core, or (open loop) the lag's p99 above 1 ms
+ *	max in flight  a call was deferred
+ *	connections    1 % of the calls or more found the peer's limit of streams reached
+ *	server         else
+ */
+enum run_limit run_limit(const struct run *run);
+const char *run_limit_name(enum run_limit limit);
+/* Intended-start p99 more than twice the service time's, by 1 ms at least: a stall was hidden. */
+bool run_omission_matters(const struct run *run);

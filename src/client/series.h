@@ -1,0 +1,36 @@
+/*
+ * A run over time: bins of equal length, at most SERIES_MAX_BINS; when they run
+ * out, neighbours are merged and each becomes twice as long. A bin's histogram is
+ * coarse (relative error below 1/16), for pictures; the run's own is exact.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/util.h"
+#include "metrics/histogram.h"
+
+#define SERIES_MAX_BINS     512
+#define SERIES_FIRST_BIN_NS (1 * NS_PER_S)
+#define SERIES_BITS         4 /* of latencies_new_coarse() */
+
+struct series_bin {
+	uint64_t due, started, ok, failed;
+	struct latencies *latency; /* of all that ended here, from the intended start; NULL: none */
+};
+
+struct series {
+	int64_t bin_ns;
+	size_t n; /* bins up to the latest that has anything */
+	struct series_bin *bins;
+};
+
+int series_init(struct series *series); /* 0 or -ENOMEM */
+void series_deinit(struct series *series);
+/* Without memory for a bin's histogram its counts still hold. */
+void series_due(struct series *series, int64_t at_ns, uint64_t n);
+void series_started(struct series *series, int64_t at_ns);
+void series_ended(struct series *series, int64_t at_ns, bool ok, int64_t latency_ns);
+/* Bins of unlike length are made alike first. 0 or -ENOMEM. */
+int series_merge(struct series *into, const struct series *from);
