@@ -11,7 +11,7 @@
 
 #include "base/util.h"
 #include "grpc/status.h"
-#include "metrics/histogram.h"
+#include "metrics/latencies.h"
 
 #define OLD_RECORDER_EXAMPLE_BYTES 160
 #define OLD_RECORDER_NEVER_FOUND   GRPC_STATUS_COUNT /* index in examples */

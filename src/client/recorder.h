@@ -20,7 +20,7 @@
 #include "grpc/call.h"
 #include "grpc/status.h"
 #include "http2/session.h"
-#include "metrics/histogram.h"
+#include "metrics/latencies.h"
 
 #define RECORDER_EXAMPLE_BYTES 160
 #define RECORDER_NEVER_FOUND   GRPC_STATUS_COUNT /* index in examples */

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/util.h"
-#include "metrics/histogram.h"
+#include "metrics/latencies.h"
 
 #define SERIES_MAX_BINS     512
 #define SERIES_FIRST_BIN_NS (1 * NS_PER_S)

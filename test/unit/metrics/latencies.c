@@ -8,7 +8,7 @@
 
 #include "base/random.h"
 #include "base/util.h"
-#include "metrics/histogram.h"
+#include "metrics/latencies.h"
 
 #define HOUR (3600 * NS_PER_S)
 

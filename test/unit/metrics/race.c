@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
+#include "metrics/latencies.h"
 
 #define OBSERVATIONS 300000
 #define READERS      3
