@@ -7,6 +7,9 @@
  * for already. Deadlines that are started and stopped for each call so cost no
  * system call; at worst the loop wakes once for a timer that is gone.
  *
+ * With a window to spin in, the timerfd is armed for its beginning. From there on
+ * the polls do not block, and the timerfd has nothing to say.
+ *
  * What keeps the loop alive: libuv's own active handles, and a reference on the
  * timerfd's handle while a timer is armed, a task waits, or loop_hold() says so.
  */
@@ -55,19 +58,22 @@ void loop_unhold(struct loop *loop)
 	loop->holds--;
 }
 
+/* The heap's root is the earliest; asking it needs no look at the clock. */
 static void arm(struct loop *loop)
 {
-	/* The heap's root is the earliest; asking it needs no look at the clock. */
 	const struct timer *first = loop->timers.root;
-	int64_t due = first ? MAX(first->due_ns, 1) : INT64_MAX;
+	int64_t due = INT64_MAX;
 	struct itimerspec spec = { 0 };
 
+	if (first && !loop->spinning) {
+		due = first->due_ns > loop->spin_ns ? first->due_ns - loop->spin_ns : 1;
+	}
 	if (due >= loop->armed_ns && !loop->timer_fired) {
 		return;
 	}
 	loop->armed_ns = due;
 	loop->timer_fired = false;
-	if (first) { /* else zero: disarmed, and no longer readable */
+	if (due != INT64_MAX) { /* else zero: disarmed, and no longer readable */
 		spec.it_value.tv_sec = due / NS_PER_S;
 		spec.it_value.tv_nsec = due % NS_PER_S;
 	}
@@ -101,6 +107,14 @@ static void walk_dirty(struct loop *loop)
 	}
 }
 
+/* The earliest timer is due within the window to spin in. */
+static bool due_soon(const struct loop *loop)
+{
+	const struct timer *first = loop->timers.root;
+
+	return first && first->due_ns <= timers_now(&loop->timers) + loop->spin_ns;
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
 	struct loop *loop = prepare->data;
@@ -116,7 +130,8 @@ static void on_prepare(uv_prepare_t *prepare)
 	while (!list_empty(&loop->dirty) && round++ < MAX_ROUNDS) {
 		walk_dirty(loop);
 	}
-	if (list_empty(&loop->dirty)) {
+	loop->spinning = loop->spin_ns > 0 && due_soon(loop);
+	if (list_empty(&loop->dirty) && !loop->spinning) {
 		uv_idle_stop(&loop->spin);
 	} else {
 		uv_idle_start(&loop->spin, on_spin);
@@ -143,6 +158,7 @@ static int start_handles(struct loop *loop)
 	loop->prepare.data = loop->timer_poll.data = loop;
 	uv_prepare_start(&loop->prepare, on_prepare);
 	uv_unref((uv_handle_t *)&loop->prepare);
+	uv_unref((uv_handle_t *)&loop->spin); /* work_waits() says what keeps the loop alive */
 	rv = uv_poll_init(&loop->uv, &loop->timer_poll, loop->timer_fd);
 	if (rv == 0) {
 		uv_poll_start(&loop->timer_poll, UV_READABLE, on_timerfd);
@@ -217,6 +233,12 @@ void loop_set_meters(struct loop *loop, const struct loop_meters *meters)
 	if (meters->lag) {
 		timer_start(&loop->timers, &loop->lag, LAG_PERIOD_NS);
 	}
+}
+
+void loop_set_spin(struct loop *loop, int64_t window_ns)
+{
+	loop->spin_ns = MIN(window_ns, NS_PER_S);
+	loop->timer_fired = true; /* what it is armed for holds no more */
 }
 
 struct timers *loop_timers(struct loop *loop)

@@ -41,7 +41,8 @@ void loop_set_meters(struct loop *loop, const struct loop_meters *meters);
 struct timers *loop_timers(struct loop *loop);
 /*
  * Timers that are due within `window_ns` are waited for without sleeping, so that they
- * fire on time and not when the kernel gets round to it. Costs a processor. 0: never.
+ * fire on time and not when the kernel gets round to it. Costs a processor. 0: never;
+ * at most a second.
  */
 void loop_set_spin(struct loop *loop, int64_t window_ns);
 /*

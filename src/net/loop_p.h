@@ -11,7 +11,9 @@
 struct loop {
 	uv_loop_t uv;
 	uv_prepare_t prepare;
-	uv_idle_t spin; /* active: the next poll does not block */
+	uv_idle_t spin;  /* active: the next poll does not block */
+	int64_t spin_ns; /* how long before a timer's time to poll so; 0: never */
+	bool spinning;   /* for the earliest of them */
 	uv_poll_t
 		timer_poll; /* watches timer_fd; referenced while something keeps the loop alive */
 	int timer_fd;

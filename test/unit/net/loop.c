@@ -1,5 +1,6 @@
 #include <math.h>
 #include <signal.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -115,6 +116,106 @@ static void a_timer_behind_one_that_was_stopped_fires(void **state)
 	loop_run(loop);
 	assert_int_equal(gone.fired, 0);
 	assert_int_equal(stays.fired, 1);
+}
+
+/* -- Spinning -- */
+
+static void fire(struct loop *loop, struct alarm *alarm, int64_t delay_ns)
+{
+	timer_start(loop_timers(loop), &alarm->timer, delay_ns);
+	loop_run(loop);
+	assert_int_equal(alarm->fired, 1);
+	assert_true(alarm->fired_ns >= alarm->timer.due_ns);
+}
+
+static void the_window_before_a_timer_is_waited_for_without_sleeping(void **state)
+{
+	struct loop *loop = *state;
+	struct alarm alarm;
+
+	alarm_init(&alarm, loop);
+	loop_set_spin(loop, NS_PER_S);
+	timer_start(loop_timers(loop), &alarm.timer, NS_PER_S);
+	loop_turn(loop);
+	assert_int_equal(uv_backend_timeout(&loop->uv), 0);
+	loop_set_spin(loop, 0);
+	loop_turn(loop);
+	assert_int_equal(uv_backend_timeout(&loop->uv), -1);
+	loop_set_spin(loop, 20 * NS_PER_MS);
+	fire(loop, &alarm, 10 * NS_PER_MS);
+}
+
+static void before_the_window_the_loop_sleeps(void **state)
+{
+	struct loop *loop = *state;
+	struct alarm alarm;
+	uint64_t idle_ns;
+
+	alarm_init(&alarm, loop);
+	loop_set_spin(loop, NS_PER_MS);
+	idle_ns = loop_idle_ns(loop);
+	fire(loop, &alarm, 200 * NS_PER_MS);
+	assert_true(loop_idle_ns(loop) - idle_ns >= 150 * (uint64_t)NS_PER_MS);
+}
+
+/* The timerfd is armed for the window's beginning; where that has been, it is silent. */
+static void the_timerfd_says_nothing_within_the_window(void **state)
+{
+	struct loop *loop = *state;
+	struct alarm alarm;
+	struct itimerspec left;
+
+	alarm_init(&alarm, loop);
+	loop_set_spin(loop, 500 * NS_PER_MS);
+	timer_start(loop_timers(loop), &alarm.timer, 520 * NS_PER_MS);
+	loop_turn(loop);
+	assert_int_equal(loop->armed_ns, alarm.timer.due_ns - 500 * NS_PER_MS);
+	while (timers_next_ns(loop_timers(loop)) > 400 * NS_PER_MS) {
+		loop_turn(loop);
+	}
+	loop_turn(loop);
+	loop_turn(loop);
+	assert_int_equal(alarm.fired, 0);
+	assert_int_equal(timerfd_gettime(loop->timer_fd, &left), 0);
+	assert_int_equal(left.it_value.tv_sec, 0);
+	assert_int_equal(left.it_value.tv_nsec, 0);
+	assert_false(loop->timer_fired);
+	timer_stop(loop_timers(loop), &alarm.timer);
+	loop_run(loop); /* and the window of a timer that is gone keeps nothing alive */
+}
+
+static void a_window_that_is_set_late_holds_for_timers_that_are_armed(void **state)
+{
+	struct loop *loop = *state;
+	struct alarm alarm;
+
+	alarm_init(&alarm, loop);
+	timer_start(loop_timers(loop), &alarm.timer, 3600 * NS_PER_S);
+	loop_turn(loop);
+	loop_set_spin(loop, NS_PER_MS);
+	loop_turn(loop);
+	assert_int_equal(loop->armed_ns, alarm.timer.due_ns - NS_PER_MS);
+	loop_set_spin(loop, INT64_MAX); /* which means a second */
+	loop_turn(loop);
+	assert_int_equal(loop->armed_ns, alarm.timer.due_ns - NS_PER_S);
+	loop_set_spin(loop, 0);
+	loop_turn(loop);
+	assert_int_equal(loop->armed_ns, alarm.timer.due_ns);
+	timer_stop(loop_timers(loop), &alarm.timer);
+}
+
+static void timers_keep_their_order_while_the_loop_spins(void **state)
+{
+	struct loop *loop = *state;
+	struct alarm first, last;
+
+	alarm_init(&first, loop);
+	alarm_init(&last, loop);
+	loop_set_spin(loop, 50 * NS_PER_MS);
+	timer_start(loop_timers(loop), &last.timer, 30 * NS_PER_MS);
+	fire(loop, &first, 5 * NS_PER_MS);
+	assert_int_equal(last.fired, 1);
+	assert_true(first.fired_ns < last.fired_ns);
 }
 
 static void instants_that_have_passed_fire_at_once(void **state)
@@ -496,6 +597,11 @@ int main(void)
 		TEST(a_timer_before_the_one_armed_for_is_not_late),
 		TEST(a_timer_behind_one_that_was_stopped_fires),
 		TEST(instants_that_have_passed_fire_at_once),
+		TEST(the_window_before_a_timer_is_waited_for_without_sleeping),
+		TEST(before_the_window_the_loop_sleeps),
+		TEST(the_timerfd_says_nothing_within_the_window),
+		TEST(a_window_that_is_set_late_holds_for_timers_that_are_armed),
+		TEST(timers_keep_their_order_while_the_loop_spins),
 		TEST(a_timer_at_the_end_of_time_waits),
 		TEST(waiting_costs_no_turns),
 		TEST(a_task_runs_once_however_often_it_is_scheduled),
