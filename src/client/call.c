@@ -5,8 +5,9 @@
 #include <stdio.h>
 
 #include "base/buffer.h"
+#include "client/call_report.h"
 #include "client/client.h"
-#include "client/old_report.h"
+#include "client/text.h"
 #include "commands.h"
 #include "echo.pb-c.h"
 #include "grpc/channel.h"
@@ -31,11 +32,11 @@ static void on_message(struct grpc_call *grpc_call, const void *message)
 	call->reply = (struct str){ (const char *)response->message.data, response->message.len };
 }
 
-static void complain_of_failure(const struct old_report_call *result)
+static void complain_of_failure(const struct call_report *result)
 {
 	struct buffer text = BUFFER_INIT;
 
-	if (old_report_failure(&text, result->status, result->message) == 0) {
+	if (text_failure(&text, result->status, result->message) == 0) {
 		fprintf(stderr, "echod client: %.*s\n", (int)buffer_len(&text),
 			(const char *)buffer_bytes(&text).data);
 	} else {
@@ -45,10 +46,10 @@ static void complain_of_failure(const struct old_report_call *result)
 }
 
 /* The exit code. */
-static int print_json(const struct old_report_call *result)
+static int print_json(const struct call_report *result)
 {
 	struct buffer text = BUFFER_INIT;
-	bool printed = old_report_call_json(&text, result) == 0;
+	bool printed = call_report_json(&text, result) == 0;
 
 	if (!printed) {
 		client_complain("out of memory");
@@ -59,7 +60,7 @@ static int print_json(const struct old_report_call *result)
 	return printed ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int print_reply(const struct old_report_call *result)
+static int print_reply(const struct call_report *result)
 {
 	struct bytes reply = { (const uint8_t *)result->reply.data, result->reply.len };
 
@@ -69,7 +70,7 @@ static int print_reply(const struct old_report_call *result)
 }
 
 /* The exit code. */
-static int print_result(const struct plan *plan, const struct old_report_call *result)
+static int print_result(const struct plan *plan, const struct call_report *result)
 {
 	int code = EXIT_DONE;
 
@@ -109,7 +110,7 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 {
 	struct call *call = grpc_call_context(grpc_call);
 	const struct grpc_peer *peer = grpc_call_peer(grpc_call);
-	struct old_report_call result = {
+	struct call_report result = {
 		.target = call->client->plan->target.text,
 		.peer = peer ? peer->address : NULL,
 		.status = outcome->status,
@@ -166,7 +167,7 @@ static const struct dialer_events dialer_events = { 0 };
 /* A failure before anything could be started. */
 static int fail(struct client *client, enum grpc_status status, const char *why)
 {
-	struct old_report_call result = {
+	struct call_report result = {
 		.target = client->plan->target.text,
 		.status = status,
 		.message = str_from(why),

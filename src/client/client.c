@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/old_report.h"
+#include "client/text.h"
 #include "commands.h"
 #include "echo.pb-c.h"
 #include "grpc/channel.h"
@@ -84,7 +84,7 @@ void client_note_goaway(const struct client *client, uint32_t code, struct str d
 	if (buffer_printf(&text, "%s ends the connection: %s", client->plan->target.text,
 			  http2_error_name(code)) == 0 &&
 	    (debug.len == 0 ||
-	     (buffer_append_str(&text, STR(", ")) == 0 && old_report_visible(&text, debug) == 0))) {
+	     (buffer_append_str(&text, STR(", ")) == 0 && text_visible(&text, debug) == 0))) {
 		fprintf(stderr, "echod client: %.*s\n", (int)buffer_len(&text),
 			(const char *)buffer_bytes(&text).data);
 	}

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/utf8.h"
 #include "client/json.h"
+#include "client/text.h"
 
 /* Appends, unless an earlier append failed: the end of a chain tells of the whole. */
 #define APPEND(err, out, ...) ((err) = (err) < 0 ? (err) : buffer_printf((out), __VA_ARGS__))
@@ -14,107 +14,6 @@ static const struct quantile {
 	const char *name;
 	double q;
 } quantiles[] = { { "p50", .5 }, { "p90", .9 }, { "p99", .99 }, { "p99.9", .999 } };
-
-void old_report_duration(int64_t ns, char *text, size_t size)
-{
-	static const struct {
-		const char *name;
-		int64_t ns;
-	} units[] = { { "s", NS_PER_S }, { "ms", NS_PER_MS }, { "us", NS_PER_US } };
-	size_t unit = 0;
-	int64_t whole, fraction;
-
-	while (unit + 1 < ARRAY_SIZE(units) && ns < units[unit].ns) {
-		unit++;
-	}
-	whole = ns / units[unit].ns;
-	fraction = (ns % units[unit].ns) / (units[unit].ns / 1000);
-	if (whole >= 1000) {
-		snprintf(text, size, "%" PRId64 "%s", whole, units[unit].name);
-	} else if (whole >= 100) {
-		snprintf(text, size, "%" PRId64 ".%01" PRId64 "%s", whole, fraction / 100,
-			 units[unit].name);
-	} else if (whole >= 10) {
-		snprintf(text, size, "%" PRId64 ".%02" PRId64 "%s", whole, fraction / 10,
-			 units[unit].name);
-	} else {
-		snprintf(text, size, "%" PRId64 ".%03" PRId64 "%s", whole, fraction,
-			 units[unit].name);
-	}
-}
-
-uint64_t old_report_rate_tenths(uint64_t calls, int64_t elapsed_ns)
-{
-	return elapsed_ns > 0 ? (uint64_t)((double)calls * 10 * NS_PER_S / (double)elapsed_ns + .5)
-			      : 0;
-}
-
-int old_report_visible(struct buffer *out, struct str text)
-{
-	int err = 0;
-
-	while (text.len > 0 && err == 0) {
-		size_t n = utf8_valid_prefix(text);
-
-		for (size_t i = 0; i < n && err == 0; i++) {
-			unsigned char c = (unsigned char)text.data[i];
-
-			if (c < 0x20 || c == 0x7f) {
-				err = buffer_printf(out, "\\x%02x", (unsigned)c);
-			} else {
-				err = buffer_append(out, &c, 1);
-			}
-		}
-		text.data += n;
-		text.len -= n;
-		if (text.len > 0) {
-			CHAIN(err, buffer_append_str(out, STR("\xef\xbf\xbd")));
-			text.data++;
-			text.len--;
-		}
-	}
-	return err;
-}
-
-int old_report_failure(struct buffer *out, enum grpc_status status, struct str message)
-{
-	int err = buffer_printf(out, "%s (%d)", grpc_status_name(status), (int)status);
-
-	if (message.len > 0) {
-		CHAIN(err, buffer_append_str(out, STR(": ")));
-		CHAIN(err, old_report_visible(out, message));
-	}
-	return err;
-}
-
-int old_report_call_json(struct buffer *out, const struct old_report_call *call)
-{
-	int err = buffer_append_str(out, STR("{\"target\":"));
-
-	CHAIN(err, json_string(out, str_from(call->target)));
-	CHAIN(err, buffer_append_str(out, STR(",\"peer\":")));
-	CHAIN(err, call->peer ? json_string(out, str_from(call->peer))
-			      : buffer_append_str(out, STR("null")));
-	APPEND(err, out,
-	       ",\"status\":\"%s\",\"code\":%d,\"message\":", grpc_status_name(call->status),
-	       (int)call->status);
-	CHAIN(err, json_string(out, call->message));
-	APPEND(err, out, ",\"never_found\":%s", call->never_found ? "true" : "false");
-	if (call->replied) {
-		CHAIN(err, buffer_append_str(out, STR(",\"reply\":")));
-		CHAIN(err, json_string(out, call->reply));
-		APPEND(err, out, ",\"echoed\":%s", call->mismatched ? "false" : "true");
-	}
-	CHAIN(err, buffer_append_str(out, STR(",\"latency_seconds\":")));
-	CHAIN(err, json_seconds(out, call->latency_ns));
-	APPEND(err, out, ",\"attempts\":%u", call->attempts);
-	CHAIN(err, buffer_append_str(out, STR(",\"initial_metadata\":")));
-	CHAIN(err, json_metadata(out, call->initial));
-	CHAIN(err, buffer_append_str(out, STR(",\"trailing_metadata\":")));
-	CHAIN(err, json_metadata(out, call->trailing));
-	CHAIN(err, buffer_append_str(out, STR("}\n")));
-	return err;
-}
 
 /* A count under its name; `example` is what one of them said. */
 static int text_row(struct buffer *out, const char *name, uint64_t n, const char *example)
@@ -161,11 +60,11 @@ static int text_latencies(struct buffer *out, const char *name, const struct lat
 	}
 	err = buffer_printf(out, "latency, %s:", name);
 	for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++) {
-		old_report_duration(latencies_quantile(latencies, quantiles[i].q), value,
+		text_duration(latencies_quantile(latencies, quantiles[i].q), value,
 				sizeof(value));
 		APPEND(err, out, " %s %s ", quantiles[i].name, value);
 	}
-	old_report_duration(latencies_max(latencies), value, sizeof(value));
+	text_duration(latencies_max(latencies), value, sizeof(value));
 	APPEND(err, out, " max %s\n", value);
 	return err;
 }
@@ -206,11 +105,11 @@ static int text_verdict(struct buffer *out, const struct old_report_run *run)
 int old_report_run_text(struct buffer *out, const struct old_report_run *run)
 {
 	const struct old_recorder *results = run->results;
-	uint64_t tenths = old_report_rate_tenths(old_recorder_reached(results), run->elapsed_ns);
+	uint64_t tenths = text_rate_tenths(old_recorder_reached(results), run->elapsed_ns);
 	char elapsed[32];
 	int err;
 
-	old_report_duration(run->elapsed_ns, elapsed, sizeof(elapsed));
+	text_duration(run->elapsed_ns, elapsed, sizeof(elapsed));
 	err = buffer_printf(
 		out, "%" PRIu64 " calls to %s in %s, %" PRIu64 ".%" PRIu64 " answered/s\n",
 		old_recorder_calls(results), run->target, elapsed, tenths / 10, tenths % 10);
@@ -283,7 +182,7 @@ static int json_statuses(struct buffer *out, const struct old_recorder *results)
 int old_report_run_json(struct buffer *out, const struct old_report_run *run)
 {
 	const struct old_recorder *results = run->results;
-	uint64_t tenths = old_report_rate_tenths(old_recorder_reached(results), run->elapsed_ns);
+	uint64_t tenths = text_rate_tenths(old_recorder_reached(results), run->elapsed_ns);
 	int err = buffer_append_str(out, STR("{\"target\":"));
 
 	CHAIN(err, json_string(out, str_from(run->target)));

@@ -21,7 +21,7 @@
 #include "client/client.h"
 #include "client/dial.h"
 #include "client/probe_plan.h"
-#include "client/old_report.h"
+#include "client/text.h"
 #include "commands.h"
 #include "grpc/channel.h"
 #include "health.pb-c.h"
@@ -109,7 +109,7 @@ static int tell_unconnected(const struct probe *probe, const struct grpc_outcome
 
 	format_duration(probe->plan.connect_ns, within, sizeof(within));
 	if (!probe->too_late) {
-		(void)old_report_visible(&text, outcome->message);
+		(void)text_visible(&text, outcome->message);
 		say(probe, "cannot connect: %.*s", (int)buffer_len(&text),
 		    (const char *)buffer_bytes(&text).data);
 	} else if (probe->dialer.n_attached > 0) {
@@ -132,7 +132,7 @@ static int tell_failure(const struct probe *probe, const struct grpc_outcome *ou
 	} else if (outcome->status == GRPC_DEADLINE_EXCEEDED && outcome->origin == GRPC_FROM_HERE) {
 		say(probe, "no answer within %s", within);
 	} else {
-		(void)old_report_failure(&text, outcome->status, outcome->message);
+		(void)text_failure(&text, outcome->status, outcome->message);
 		say(probe, "%s: %.*s",
 		    outcome->status == GRPC_UNIMPLEMENTED
 			    ? "the server does not tell its health by grpc.health.v1"
@@ -147,8 +147,8 @@ static void tell_times(const struct probe *probe, const struct grpc_peer *peer, 
 {
 	char connecting[DURATION_TEXT_MAX], answering[DURATION_TEXT_MAX];
 
-	old_report_duration(probe->ready_ns - probe->started_ns, connecting, sizeof(connecting));
-	old_report_duration(now_ns - probe->ready_ns, answering, sizeof(answering));
+	text_duration(probe->ready_ns - probe->started_ns, connecting, sizeof(connecting));
+	text_duration(now_ns - probe->ready_ns, answering, sizeof(answering));
 	say(probe, "connected to %s in %s, the call took %s", peer->address, connecting, answering);
 }
 

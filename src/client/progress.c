@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "client/old_report.h"
+#include "client/text.h"
 
 #define TERMINAL_INTERVAL_NS (1 * NS_PER_S)
 #define PLAIN_INTERVAL_NS    (10 * NS_PER_S)
@@ -28,8 +28,8 @@ int progress_line(struct buffer *out, const struct progress_view *view)
 			    view->tenths_per_second / 10, view->tenths_per_second % 10, ok,
 			    old_recorder_reached(results) - ok, results->never_found, view->in_flight);
 	if (err == 0 && latencies_count(results->ok) > 0) {
-		old_report_duration(latencies_quantile(results->ok, .5), p50, sizeof(p50));
-		old_report_duration(latencies_quantile(results->ok, .99), p99, sizeof(p99));
+		text_duration(latencies_quantile(results->ok, .5), p50, sizeof(p50));
+		text_duration(latencies_quantile(results->ok, .99), p99, sizeof(p99));
 		err = buffer_printf(out, "  p50 %s  p99 %s", p50, p99);
 	}
 	return err;
@@ -63,7 +63,7 @@ static void draw(struct progress *progress, int64_t now_ns)
 	uint64_t reached = old_recorder_reached(progress->results);
 	const struct progress_view view = {
 		.elapsed_ns = now_ns - progress->started_ns,
-		.tenths_per_second = old_report_rate_tenths(reached - progress->last_reached,
+		.tenths_per_second = text_rate_tenths(reached - progress->last_reached,
 							now_ns - progress->last_ns),
 		.in_flight = *progress->in_flight,
 		.results = progress->results,

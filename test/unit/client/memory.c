@@ -6,11 +6,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
+#include <jansson.h>
+
 #include "../failing.h"
-#include "client/plan.h"
+#include "client/call_report.h"
 #include "client/old_report.h"
+#include "client/plan.h"
+#include "client/text.h"
 
 /* Calls `attempt` with the first, the second, ... allocation failing, until it succeeds. */
 static void fail_each_in_turn(int (*attempt)(void))
@@ -122,7 +127,7 @@ static struct metadata metadata;
 
 static int attempt_call(void)
 {
-	const struct old_report_call call = {
+	const struct call_report call = {
 		.target = "localhost:9876",
 		.replied = true,
 		.reply = STR("a reply that is long enough for the buffer to grow once more"),
@@ -130,10 +135,10 @@ static int attempt_call(void)
 		.trailing = &metadata,
 	};
 	struct buffer out = BUFFER_INIT;
-	int err = old_report_call_json(&out, &call);
+	int err = call_report_json(&out, &call);
 
 	if (err == 0) {
-		err = old_report_failure(&out, GRPC_INTERNAL, STR("a\nb"));
+		err = text_failure(&out, GRPC_INTERNAL, STR("a\nb"));
 	}
 	buffer_free(&out);
 	return err;

@@ -6,103 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "base/arena.h"
-
 static void expect(struct buffer *out, const char *text)
 {
 	assert_int_equal(buffer_append(out, "", 1), 0);
 	assert_string_equal((const char *)buffer_data(out), text);
 	buffer_free(out);
-}
-
-static void expect_duration(int64_t ns, const char *expected)
-{
-	char text[32];
-
-	old_report_duration(ns, text, sizeof(text));
-	assert_string_equal(text, expected);
-}
-
-static void test_durations_have_four_digits(void **state)
-{
-	(void)state;
-	expect_duration(0, "0.000us");
-	expect_duration(999, "0.999us");
-	expect_duration(1234, "1.234us");
-	expect_duration(999999, "999.9us");
-	expect_duration(1000000, "1.000ms");
-	expect_duration(12345678, "12.34ms");
-	expect_duration(123456789, "123.4ms");
-	expect_duration(1050 * NS_PER_MS, "1.050s");
-	expect_duration(20 * NS_PER_S, "20.00s");
-	expect_duration(3600 * NS_PER_S, "3600s");
-}
-
-static void test_rates(void **state)
-{
-	(void)state;
-	assert_int_equal(old_report_rate_tenths(0, NS_PER_S), 0);
-	assert_int_equal(old_report_rate_tenths(100, 0), 0);
-	assert_int_equal(old_report_rate_tenths(123456, 5 * NS_PER_S), 246912);
-	assert_int_equal(old_report_rate_tenths(1, 3 * NS_PER_S), 3);
-}
-
-static void test_a_failure_is_one_line_without_control_characters(void **state)
-{
-	struct buffer out = BUFFER_INIT;
-
-	(void)state;
-	assert_int_equal(old_report_failure(&out, GRPC_UNAVAILABLE, STR("connection refused")), 0);
-	expect(&out, "UNAVAILABLE (14): connection refused");
-	assert_int_equal(old_report_failure(&out, GRPC_DEADLINE_EXCEEDED, STR("")), 0);
-	expect(&out, "DEADLINE_EXCEEDED (4)");
-	assert_int_equal(old_report_failure(&out, GRPC_INTERNAL, STR("a\nb\x1b[2J\xff\0\xc3\xa9")), 0);
-	expect(&out, "INTERNAL (13): a\\x0ab\\x1b[2J\xef\xbf\xbd\\x00\xc3\xa9");
-}
-
-static void test_a_call_in_json(void **state)
-{
-	struct metadata initial = { 0 };
-	struct arena arena;
-	struct buffer out = BUFFER_INIT;
-	struct old_report_call call = {
-		.target = "localhost:9876",
-		.peer = "[::1]:9876",
-		.replied = true,
-		.reply = STR("a\0b"),
-		.latency_ns = 412345,
-		.attempts = 2,
-		.initial = &initial,
-	};
-
-	(void)state;
-	arena_init(&arena, NULL, 0, 1024);
-	assert_int_equal(metadata_add(&initial, &arena, STR("echod-instance"), STR("00ff")), 0);
-	assert_int_equal(old_report_call_json(&out, &call), 0);
-	expect(&out, "{\"target\":\"localhost:9876\",\"peer\":\"[::1]:9876\",\"status\":\"OK\","
-		     "\"code\":0,\"message\":\"\",\"never_found\":false,\"reply\":\"a\\u0000b\","
-		     "\"echoed\":true,\"latency_seconds\":0.000412345,\"attempts\":2,"
-		     "\"initial_metadata\":{\"echod-instance\":[\"00ff\"]},"
-		     "\"trailing_metadata\":{}}\n");
-	arena_reset(&arena);
-}
-
-static void test_a_failed_call_in_json_has_no_reply(void **state)
-{
-	struct buffer out = BUFFER_INIT;
-	struct old_report_call call = {
-		.target = "localhost:9876",
-		.status = GRPC_UNAVAILABLE,
-		.message = STR("no\n"),
-		.never_found = true,
-	};
-
-	(void)state;
-	assert_int_equal(old_report_call_json(&out, &call), 0);
-	expect(&out, "{\"target\":\"localhost:9876\",\"peer\":null,\"status\":\"UNAVAILABLE\","
-		     "\"code\":14,\"message\":\"no\\n\",\"never_found\":true,"
-		     "\"latency_seconds\":0.000000000,\"attempts\":0,\"initial_metadata\":{},"
-		     "\"trailing_metadata\":{}}\n");
 }
 
 static int set_up(void **state)
@@ -259,11 +167,6 @@ static void test_a_run_in_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_durations_have_four_digits),
-		cmocka_unit_test(test_rates),
-		cmocka_unit_test(test_a_failure_is_one_line_without_control_characters),
-		cmocka_unit_test(test_a_call_in_json),
-		cmocka_unit_test(test_a_failed_call_in_json_has_no_reply),
 		TEST_RUN(a_run_in_which_all_went_well),
 		TEST_RUN(a_run_whose_server_went_away),
 		TEST_RUN(a_run_in_which_much_went_wrong),

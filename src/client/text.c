@@ -1,0 +1,170 @@
+#include "client/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+#define REPLACEMENT STR("\xef\xbf\xbd")
+
+void text_duration(int64_t ns, char *text, size_t size)
+{
+	static const struct {
+		const char *name;
+		int64_t ns;
+	} units[] = { { "s", NS_PER_S }, { "ms", NS_PER_MS }, { "us", NS_PER_US } };
+	size_t unit = 0;
+	int64_t whole, thousandths;
+
+	ns = MAX(ns, 0);
+	while (unit + 1 < ARRAY_SIZE(units) && ns < units[unit].ns) {
+		unit++;
+	}
+	whole = ns / units[unit].ns;
+	thousandths = (ns % units[unit].ns) / (units[unit].ns / 1000);
+	if (whole >= 1000) {
+		snprintf(text, size, "%" PRId64 "%s", whole, units[unit].name);
+	} else if (whole >= 100) {
+		snprintf(text, size, "%" PRId64 ".%01" PRId64 "%s", whole, thousandths / 100,
+			 units[unit].name);
+	} else if (whole >= 10) {
+		snprintf(text, size, "%" PRId64 ".%02" PRId64 "%s", whole, thousandths / 10,
+			 units[unit].name);
+	} else {
+		snprintf(text, size, "%" PRId64 ".%03" PRId64 "%s", whole, thousandths,
+			 units[unit].name);
+	}
+}
+
+void text_number(double number, char *text, size_t size)
+{
+	/* Whole numbers, so that no locale's comma gets in; beyond 2^53 digits are made up. */
+	uint64_t hundredths = number > 0 ? (uint64_t)(MIN(number, 1e15) * 100 + .5) : 0;
+
+	if (hundredths >= 10000) { /* from 100 on, whole */
+		hundredths = (hundredths + 50) / 100 * 100;
+	}
+	if (hundredths % 100 == 0) {
+		snprintf(text, size, "%" PRIu64, hundredths / 100);
+	} else if (hundredths % 10 == 0) {
+		snprintf(text, size, "%" PRIu64 ".%" PRIu64, hundredths / 100,
+			 hundredths % 100 / 10);
+	} else {
+		snprintf(text, size, "%" PRIu64 ".%02" PRIu64, hundredths / 100, hundredths % 100);
+	}
+}
+
+void text_percent(double share, char *text, size_t size)
+{
+	char number[TEXT_NUMBER_MAX];
+	double percent = share * 100;
+
+	if (percent > 0 && percent < .01) {
+		snprintf(text, size, "<0.01 %%");
+		return;
+	}
+	if (percent >= 10 && percent < 99.95) { /* a tenth is enough, and never rounds up to all */
+		percent = (double)(uint64_t)(percent * 10 + .5) / 10;
+	} else if (percent < 100) {
+		percent = MIN(percent, 99.99);
+	}
+	text_number(percent, number, sizeof(number));
+	snprintf(text, size, "%s %%", number);
+}
+
+uint64_t text_rate_tenths(uint64_t calls, int64_t elapsed_ns)
+{
+	return elapsed_ns > 0 ? (uint64_t)((double)calls * 10 * NS_PER_S / (double)elapsed_ns + .5)
+			      : 0;
+}
+
+/* A control character of one byte, or of two (U+0080 to U+009F); its length, or 0. */
+static size_t control_length(struct str text)
+{
+	const unsigned char *c = (const unsigned char *)text.data;
+
+	if (c[0] < 0x20 || c[0] == 0x7f) {
+		return 1;
+	}
+	return c[0] == 0xc2 && text.len > 1 && c[1] < 0xa0 ? 2 : 0;
+}
+
+int text_visible(struct buffer *out, struct str text)
+{
+	int err = 0;
+
+	while (text.len > 0 && err == 0) {
+		struct str good = { text.data, utf8_valid_prefix(text) };
+		size_t control = 0, i = 0;
+
+		while (i < good.len && control == 0) {
+			control = control_length((struct str){ good.data + i, good.len - i });
+			i += control == 0;
+		}
+		err = buffer_append(out, good.data, i);
+		if (control > 0) {
+			TEXT_PRINT(err, out, "\\x%02x", (unsigned char)good.data[i + control - 1]);
+			i += control;
+		} else if (i < text.len) {
+			TEXT_CHAIN(err, buffer_append_str(out, REPLACEMENT));
+			i++;
+		}
+		text.data += i;
+		text.len -= i;
+	}
+	return err;
+}
+
+/* Of valid UTF-8, at most `max` bytes, no character cut. */
+static size_t cut(struct str text, size_t max)
+{
+	size_t n = MIN(text.len, max);
+
+	while (n > 0 && n < text.len && ((unsigned char)text.data[n] & 0xc0) == 0x80) {
+		n--;
+	}
+	return n;
+}
+
+int text_utf8(struct buffer *out, struct str text, size_t max)
+{
+	int err = 0;
+
+	while (text.len > 0 && err == 0) {
+		size_t valid = utf8_valid_prefix(text);
+		size_t n = cut((struct str){ text.data, valid }, max);
+
+		err = buffer_append(out, text.data, n);
+		max -= n;
+		if (n < valid || valid == text.len || max < REPLACEMENT.len) {
+			break;
+		}
+		TEXT_CHAIN(err, buffer_append_str(out, REPLACEMENT));
+		max -= REPLACEMENT.len;
+		text.data += valid + 1;
+		text.len -= valid + 1;
+	}
+	return err;
+}
+
+int text_failure(struct buffer *out, enum grpc_status status, struct str message)
+{
+	int err = buffer_printf(out, "%s (%d)", grpc_status_name((int)status), (int)status);
+
+	if (message.len > 0) {
+		TEXT_CHAIN(err, buffer_append_str(out, STR(": ")));
+		TEXT_CHAIN(err, text_visible(out, message));
+	}
+	return err;
+}
+
+size_t text_columns(struct str text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		n += ((unsigned char)text.data[i] & 0xc0) != 0x80;
+	}
+	return n;
+}
