@@ -13,7 +13,7 @@
 #include "base/random.h"
 
 #define SCHEDULE_MAX_PIECES 64
-/* Calls per second: 1 in 1,000,000 s to 10,000,000. */
+/* Calls per second: 1 in 1,000,000 s to 10,000,000, which no machine of today offers. */
 #define SCHEDULE_RATE_UNIT 1000000
 #define SCHEDULE_MAX_RATE  (UINT64_C(10000000) * SCHEDULE_RATE_UNIT)
 
@@ -30,8 +30,9 @@ struct schedule_spec {
 };
 
 /*
- * "5000", "0.5", "1000..20000/10s", "1000,2000,4000/30s" (each step so long). 0, or -1
- * with a reason. The shape of option.parse; `poisson` is left as it was.
+ * "5000", "0.5", "1000..20000/10s", "1000,2000,4000/30s" (each step so long). A ramp may
+ * begin or end at 0 and a step may be 0: a pause. 0, or -1 with a reason. The shape of
+ * option.parse; `poisson` is left as it was.
  */
 int schedule_parse(const char *text, void *ret_spec, char *why, size_t size);
 /* The same text back, in its simplest spelling. 0 or -ENOMEM. */
@@ -40,15 +41,26 @@ int schedule_format(const struct schedule_spec *spec, struct buffer *out);
 int64_t schedule_length_ns(const struct schedule_spec *spec);
 /* Calls per second at an instant. */
 double schedule_rate_at(const struct schedule_spec *spec, int64_t at_ns);
-/* Calls that are meant to have started in [0, at_ns): exact for constant arrivals, else their mean. */
+/*
+ * Calls that are meant to have started in [0, at_ns): as many as schedule_next() gives
+ * for constant arrivals, for others their mean.
+ */
 double schedule_offered(const struct schedule_spec *spec, int64_t at_ns);
+
+/* 1/2,000,000,000,000,000 of a call: a rate of 1 unit makes 2 of them in each ns. */
+__extension__ typedef unsigned __int128 schedule_calls;
 
 struct schedule {
 	const struct schedule_spec *spec; /* borrowed */
-	struct random *random;            /* borrowed; poisson only */
+	struct random *random;            /* borrowed; poisson only, else NULL */
 	uint64_t n;                       /* intended starts given so far */
-	double position;                  /* poisson: where in the unit-rate process */
-	size_t piece;                     /* the one that the last start fell into */
+	int64_t last_ns;                  /* the latest of them */
+	schedule_calls position;          /* poisson: where in the unit-rate process */
+	struct schedule_place {           /* the piece that it fell into; spec->n: after all */
+		size_t piece;
+		int64_t begin_ns;
+		schedule_calls begin; /* calls due until then */
+	} place;
 };
 
 void schedule_init(struct schedule *schedule, const struct schedule_spec *spec,
@@ -56,6 +68,7 @@ void schedule_init(struct schedule *schedule, const struct schedule_spec *spec,
 /*
  * The next intended start. Constant arrivals: call i at the instant at which exactly i
  * calls were due (the first at 0), rounded to a whole ns: no error adds up. Poisson:
- * independent exponential gaps at the rate of the moment. INT64_MAX: never.
+ * independent exponential gaps at the rate of the moment, the first one before the
+ * first call. INT64_MAX: never.
  */
 int64_t schedule_next(struct schedule *schedule);
