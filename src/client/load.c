@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "client/client.h"
-#include "client/progress.h"
+#include "client/old_progress.h"
 #include "client/old_recorder.h"
 #include "client/old_report.h"
 #include "commands.h"
@@ -57,7 +57,7 @@ struct load {
 	struct lane *lanes;
 	struct slot *slots;
 	struct old_recorder results;
-	struct progress progress;
+	struct old_progress progress;
 	uint64_t started, in_flight;
 	uint64_t connects, connects_failed;
 	int64_t begin_ns, end_ns;
@@ -288,7 +288,7 @@ static void on_finish(struct loop_task *task)
 	assert(!load->finished);
 	load->finished = true;
 	load->end_ns = timers_now(load->timers);
-	progress_stop(&load->progress);
+	old_progress_stop(&load->progress);
 	for (uint64_t i = 0; i < load->plan->connections; i++) {
 		struct lane *lane = &load->lanes[i];
 
@@ -378,7 +378,7 @@ static void begin(struct load *load)
 		timer_start(load->timers, &load->time_up, plan->duration_ns);
 	}
 	if (plan->progress) {
-		progress_start(&load->progress, load->timers, &load->results, &load->in_flight,
+		old_progress_start(&load->progress, load->timers, &load->results, &load->in_flight,
 			       isatty(STDERR_FILENO));
 	}
 	for (uint64_t i = 0; i < plan->concurrency; i++) {
