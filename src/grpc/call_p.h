@@ -90,7 +90,10 @@ struct grpc_call {
 		struct metadata received, trailers, sending;
 		struct bytes details; /* grpc-status-details-bin, raw: to send, or as it came */
 		int64_t started_ns, deadline_ns;
-		size_t charged;    /* of the server's budget for gathered bytes */
+		union {
+			size_t charged;   /* server: of its budget for gathered bytes */
+			int64_t ended_ns; /* client: where `finished`, or the peer's end has come */
+		};
 		size_t uncredited; /* of a stream of messages: taken, and not yet done with */
 		unsigned n_messages;
 		int status; /* where `finished` */
@@ -120,6 +123,7 @@ struct grpc_call {
 		uint8_t origin;    /* enum grpc_origin, where settled */
 		uint8_t n_details; /* how often grpc-status-details-bin came */
 		bool wait_for_ready;
+		bool found_full;  /* it counted in stream_waits */
 		bool retried;     /* sent anew once, since the server said so */
 		bool committed;   /* the request is kept no more, nor sent anew */
 		bool stream_gone; /* what is held or kept is due before `closed` */

@@ -48,6 +48,36 @@ void grpc_channel_kill_waiting(struct grpc_channel *channel, bool all, struct st
 	}
 }
 
+/* True: this one had not been counted. */
+static bool found_full(struct list *node)
+{
+	struct grpc_call *call = container_of(node, struct grpc_call, node);
+
+	if (call->each.found_full) {
+		return false;
+	}
+	call->each.found_full = true;
+	meter_count(call->channel->meters->stream_waits);
+	return true;
+}
+
+/*
+ * Of the calls that wait, those that have been counted are side by side: newcomers are
+ * behind them, and what is sent anew before them. So nobody is looked at twice in vain.
+ */
+static void count_stream_waits(struct grpc_channel *channel)
+{
+	struct list *end = &channel->waiting, *node = end->next;
+
+	while (node != end && found_full(node)) {
+		node = node->next;
+	}
+	node = end->prev;
+	while (node != end && found_full(node)) {
+		node = node->prev;
+	}
+}
+
 void grpc_channel_pump(struct grpc_channel *channel)
 {
 	struct grpc_link *link = channel->current;
@@ -56,6 +86,10 @@ void grpc_channel_pump(struct grpc_channel *channel)
 	while (room-- > 0 && !list_empty(&channel->waiting)) {
 		grpc_channel_call_start(container_of(channel->waiting.next, struct grpc_call, node),
 					link);
+	}
+	if (!list_empty(&channel->waiting) && link && link->ready &&
+	    http2_session_full(link->connection.session)) {
+		count_stream_waits(channel);
 	}
 	if (channel->state == GRPC_CHANNEL_IDLE && !list_empty(&channel->waiting)) {
 		grpc_channel_kick(channel);
@@ -95,8 +129,10 @@ static void on_kick(struct timer *timer)
 {
 	struct grpc_channel *channel = container_of(timer, struct grpc_channel, kick);
 
-	if (channel->draining) {
+	if (channel->draining || channel->retiring) {
 		grpc_channel_drain_links(channel);
+	}
+	if (channel->draining) {
 		timer_stop(channel->options.timers, &channel->backoff);
 		grpc_channel_kill_waiting(channel, true, STR("the channel is closing"),
 					  GRPC_FROM_HERE);

@@ -29,6 +29,7 @@ void grpc_channel_call_settle(struct grpc_call *call, enum grpc_status status, s
 	if (!call->each.finished) {
 		call->each.finished = true;
 		call->each.settled = true;
+		call->each.ended_ns = timers_now(call->timers);
 		call->each.origin = (uint8_t)origin;
 		call->each.status = status;
 		call->each.status_message = arena_str(&call->arena, why);
@@ -318,6 +319,17 @@ void grpc_channel_call_cancel(struct grpc_call *call, enum grpc_status status)
 unsigned grpc_call_attempts(const struct grpc_call *call)
 {
 	return call->each.attempts;
+}
+
+int64_t grpc_call_sent_ns(const struct grpc_call *call)
+{
+	/* before its first attempt the stream is still that of another call */
+	return call->each.attempts > 0 ? http2_stream_sent_ns(&call->stream) : -1;
+}
+
+int64_t grpc_call_ended_ns(const struct grpc_call *call)
+{
+	return call->each.ended_ns;
 }
 
 /* The stream */

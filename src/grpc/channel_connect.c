@@ -285,8 +285,23 @@ void grpc_channel_drain_links(struct grpc_channel *channel)
 		struct grpc_link *link = container_of(node, struct grpc_link, node);
 		struct engine *engine = http2_session_engine(link->connection.session);
 
-		engine->ops->drain(engine, ENGINE_DRAIN_GRACEFUL);
+		if (channel->draining || link->retired) {
+			engine->ops->drain(engine, ENGINE_DRAIN_GRACEFUL);
+		}
 	}
+	channel->retiring = false;
+}
+
+void grpc_channel_renew(struct grpc_channel *channel)
+{
+	struct grpc_link *link = channel->current;
+
+	if (!link || !link->ready) {
+		return;
+	}
+	link->retired = channel->retiring = true;
+	channel->current = NULL;
+	set_state(channel, GRPC_CHANNEL_IDLE); /* and it is drained from kick */
 }
 
 void grpc_channel_connect_init(struct grpc_channel *channel)

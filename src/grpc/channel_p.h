@@ -20,6 +20,7 @@ struct grpc_link {
 	bool ready;         /* the peer's SETTINGS are in */
 	bool served;        /* a call was answered on it */
 	bool complained;    /* the server did, by a GOAWAY: once is enough */
+	bool retired;       /* here, by grpc_channel_renew() */
 	uint8_t n_heard;
 	char heard[GRPC_HEARD_BYTES];
 };
@@ -44,6 +45,7 @@ struct grpc_channel {
 	uint8_t state; /* enum grpc_channel_state */
 	uint8_t told;  /* of them, what state_changed said last */
 	bool draining;
+	bool retiring;            /* a link has retired, and does not know yet */
 	unsigned n_unserved;      /* connections in a row that ended before they served */
 	struct timer backoff;     /* active: TRANSIENT_FAILURE */
 	int64_t attempt_ns;       /* when the last attempt began */
@@ -80,7 +82,10 @@ void grpc_channel_release_call(struct grpc_call *call);
 void grpc_channel_connect_init(struct grpc_channel *channel);
 /* channel_connect.c: asks for a connection where a call waits and it is time. */
 void grpc_channel_connect(struct grpc_channel *channel);
-/* channel_connect.c: the connections take no more calls, and end with those they have. */
+/*
+ * channel_connect.c: the connections take no more calls, and end with those they have:
+ * all where the channel drains, else those that have retired.
+ */
 void grpc_channel_drain_links(struct grpc_channel *channel);
 /* channel_connect.c: why an attempt failed last; empty: none has. */
 struct str grpc_channel_last_error(const struct grpc_channel *channel);

@@ -284,8 +284,11 @@ void grpc_channel_response_ended(struct http2_stream *stream)
 {
 	struct grpc_call *call = grpc_call_of(stream);
 
-	if (!call->each.finished && !grpc_call_blocked(call)) {
-		conclude(call);
+	if (!call->each.finished) {
+		call->each.ended_ns = http2_session_now(stream->session);
+		if (!grpc_call_blocked(call)) {
+			conclude(call);
+		}
 	}
 	if (!stream->local_ended) {
 		/* the server needs no more from us, and may never give credit for it */

@@ -275,6 +275,7 @@ static void sent_request(struct http2_session *session, int32_t id)
 
 	if (stream) {
 		stream->unsent = false;
+		stream->opened_ns = http2_session_now(session);
 	}
 }
 

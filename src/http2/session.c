@@ -232,6 +232,7 @@ static int produce(struct engine *engine, struct buffer *out, size_t room)
 	session->busy = true;
 	session->now_ns = 0;
 	deliver(session);
+	session->now_ns = 0; /* a request that was just made is not sent before that */
 	/* A server speaks once it has heard the whole preface. */
 	while (rv == 0 && !session->mute && session->preface_left == 0) {
 		const uint8_t *bytes;
@@ -261,6 +262,7 @@ static int produce(struct engine *engine, struct buffer *out, size_t room)
 			break;
 		}
 		deliver(session); /* and what that submitted */
+		session->now_ns = 0;
 	}
 	session->now_ns = 0; /* what leaves now ends now */
 	deliver(session);
@@ -485,16 +487,29 @@ int64_t http2_session_now(struct http2_session *session)
 	return session->now_ns;
 }
 
+static uint32_t peer_max_streams(const struct http2_session *session)
+{
+	return nghttp2_session_get_remote_settings(session->nghttp2,
+						   NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
+/* As long as the peer's limit allows. */
+static bool takes_streams(const struct http2_session *session)
+{
+	return !session->mute && !session->condemned && session->phase < HTTP2_DRAINING &&
+	       !session->goaway_received && nghttp2_session_check_request_allowed(session->nghttp2);
+}
+
 size_t http2_session_room(const struct http2_session *session)
 {
-	uint32_t max = nghttp2_session_get_remote_settings(session->nghttp2,
-							   NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+	uint32_t max = peer_max_streams(session);
 
-	if (session->mute || session->condemned || session->phase >= HTTP2_DRAINING ||
-	    session->goaway_received || !nghttp2_session_check_request_allowed(session->nghttp2)) {
-		return 0;
-	}
-	return max > session->n_open ? max - session->n_open : 0;
+	return max > session->n_open && takes_streams(session) ? max - session->n_open : 0;
+}
+
+bool http2_session_full(const struct http2_session *session)
+{
+	return peer_max_streams(session) <= session->n_open && takes_streams(session);
 }
 
 enum http2_error http2_session_last_code(const struct http2_session *session)

@@ -175,7 +175,7 @@ struct http2_stream {
 	bool local_ended;    /* our END_STREAM was produced */
 	bool too_large;      /* fields of the block in progress were left out */
 	uint8_t stalls;      /* looks at it that found the peer's window shut */
-	int64_t opened_ns;   /* server: when its HEADERS came */
+	int64_t opened_ns;   /* when its HEADERS came (server), or left (client; -1: not yet) */
 	size_t header_bytes; /* RFC 9113 10.5.1: name + value + 32 each, of the current block */
 	/* Sent after `out`; copied into one block of memory unless they are constant. */
 	const struct http2_field *trailers;
@@ -310,6 +310,9 @@ int64_t http2_session_now(struct http2_session *session);
 /* Client: how many more streams may be opened now; 0 also once GOAWAY came or went. */
 size_t http2_session_room(const struct http2_session *session);
 
+/* Client: it has as many streams as the peer admits, and takes more once one of them ends. */
+bool http2_session_full(const struct http2_session *session);
+
 /* What our GOAWAY said; HTTP2_NO_ERROR: nothing of an error. Up to and in `closed`. */
 enum http2_error http2_session_last_code(const struct http2_session *session);
 
@@ -354,5 +357,10 @@ void http2_stream_consume(struct http2_stream *stream, size_t n);
  * ended. For what must go on later, where the caller cannot go on now.
  */
 void http2_stream_wake_later(struct http2_stream *stream);
+/* Client: when its HEADERS were serialised; -1: they were not. Up to and after `closed`. */
+static inline int64_t http2_stream_sent_ns(const struct http2_stream *stream)
+{
+	return stream->opened_ns;
+}
 /* False once its end is certain: `closed` is due, or was delivered. */
 bool http2_stream_open(const struct http2_stream *stream);

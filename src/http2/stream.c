@@ -24,7 +24,7 @@ void http2_stream_init(struct http2_stream *stream, const struct http2_stream_ev
 	struct buffer out = stream->out;
 
 	buffer_clear(&out);
-	*stream = (struct http2_stream){ .events = events, .out = out };
+	*stream = (struct http2_stream){ .events = events, .out = out, .opened_ns = -1 };
 	list_init(&stream->node);
 	list_init(&stream->due);
 }

@@ -81,6 +81,9 @@ static void scene(void)
 	for (int i = 0; i < CALLS; i++) {
 		began[i] = begin(&pair, &records[i], i) != NULL;
 		pair_run(&pair);
+		if (i == LARGE) {
+			grpc_channel_renew(pair.channel);
+		}
 	}
 	if (records[CANCELLED].call) {
 		grpc_call_cancel(records[CANCELLED].call, GRPC_CANCELLED);

@@ -29,7 +29,10 @@ static const char *text_of(struct buffer *log)
 
 static int64_t clock_of(void *context)
 {
-	return ((struct far *)context)->now_ns;
+	struct far *far = context;
+
+	far->now_ns += far->tick_ns;
+	return far->now_ns;
 }
 
 static void on_connect_wanted(void *user, struct grpc_channel *channel)
@@ -111,6 +114,7 @@ void far_init(struct far *far, const struct far_options *options)
 		.attempts = &far->attempts,
 		.transparent_retries = &far->retries,
 		.connects_failed = &far->connects_failed,
+		.stream_waits = &far->stream_waits,
 	};
 	far->options.channel.meters = &far->meters;
 	far->options.channel.timers = &far->timers;
@@ -522,6 +526,9 @@ static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome
 	caller->closed++;
 	caller->call = NULL;
 	caller->attempts = grpc_call_attempts(call);
+	caller->started_ns = grpc_call_started_ns(call);
+	caller->sent_ns = grpc_call_sent_ns(call);
+	caller->ended_ns = grpc_call_ended_ns(call);
 	caller->outcome = *outcome;
 	snprintf(caller->text, sizeof(caller->text), "%" STR_FMT, STR_ARG(outcome->message));
 	snprintf(caller->trailer, sizeof(caller->trailer), "%" STR_FMT, STR_ARG(note));
@@ -529,6 +536,9 @@ static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome
 		 outcome->details.len ? (const char *)outcome->details.data : "");
 	NOTE(&caller->log, "closed(%s, %s%s); ", grpc_status_name(outcome->status),
 	     origins[outcome->origin], outcome->unprocessed ? ", unprocessed" : "");
+	if (caller->on_closed) {
+		caller->on_closed(caller);
+	}
 }
 
 static const struct grpc_call_events call_events = {

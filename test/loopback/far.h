@@ -66,11 +66,12 @@ struct far_options {
 struct far {
 	struct far_options options;
 	int64_t now_ns;
+	int64_t tick_ns; /* so much passes with each look at the clock */
 	struct timers timers;
 	struct random random, jitter;
 	struct grpc_channel *channel;
 	struct grpc_peer peer;
-	struct counter attempts, retries, connects_failed;
+	struct counter attempts, retries, connects_failed, stream_waits;
 	struct grpc_channel_meters meters;
 	struct far_end ends[FAR_MAX_ENDS];
 	size_t n_ends;
@@ -129,6 +130,8 @@ struct caller {
 	bool hold; /* each message is held */
 	void (*on_message)(struct caller *caller);
 	void (*on_writable)(struct caller *caller);
+	void (*on_closed)(struct caller *caller);
+	int64_t started_ns, sent_ns, ended_ns; /* once closed */
 };
 
 struct grpc_call *far_call(struct far *far, struct caller *caller, enum caller_method method,

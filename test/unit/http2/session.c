@@ -253,6 +253,31 @@ static void a_client_whose_ids_run_out_says_so_and_finishes_what_it_has(void **s
 	side_deinit(&side);
 }
 
+static void a_session_is_full_at_the_peers_limit_only(void **state)
+{
+	static const uint8_t one_stream[] = { 0, 3, 0, 0, 0, 1 };
+	struct side side;
+	struct call *call;
+
+	(void)state;
+	side_init(&side, false, NULL);
+	side_shake_hands(&side);
+	put_frame(&side.in, F_SETTINGS, 0, 0, one_stream, sizeof(one_stream));
+	side_say(&side);
+	assert_false(http2_session_full(side.session));
+	call = side_request(&side);
+	assert_int_equal(http2_stream_sent_ns(&call->stream), -1);
+	assert_true(http2_session_full(side.session));
+	assert_int_equal(http2_session_room(side.session), 0);
+	side_advance(&side, NS_PER_S);
+	assert_int_equal(http2_stream_sent_ns(&call->stream), side.now_ns);
+	side.engine->ops->drain(side.engine, ENGINE_DRAIN_GRACEFUL);
+	assert_false(http2_session_full(side.session)); /* it takes none, whatever the limit */
+	http2_stream_reset(&call->stream, HTTP2_CANCEL);
+	side_run(&side);
+	side_deinit(&side);
+}
+
 static void a_preface_that_does_not_come_ends_without_a_byte(void **state)
 {
 	struct side side;
@@ -282,6 +307,7 @@ int main(void)
 		cmocka_unit_test(an_error_on_a_stream_that_is_gone_ends_the_connection),
 		cmocka_unit_test(a_large_read_is_taken_whole),
 		cmocka_unit_test(a_client_whose_ids_run_out_says_so_and_finishes_what_it_has),
+		cmocka_unit_test(a_session_is_full_at_the_peers_limit_only),
 		cmocka_unit_test(a_preface_that_does_not_come_ends_without_a_byte),
 	};
 
