@@ -2,12 +2,22 @@
  * What became of the calls of a run, in memory that does not grow with it: every
  * call is in here, none is sampled. Recorders merge without loss.
  *
- *	due = started + never_sent           (open loop; closed: due = started)
+ *	due = started + never_sent
  *	started = done + unfinished
  *	done = sum of by_status + mismatched + never_found
  *
+ * A call is due at its intended start: open loop, when the schedule says so, whether
+ * it can start then or not; closed loop, when it is started. recorder_balanced() is
+ * these three lines, and holds once a run has ended, however it ended.
+ *
  * by_status[GRPC_OK] means that the reply was the request's echo, or that it was
  * not to be verified.
+ *
+ * Times are ns since the measuring began (after a warm-up): one zero for all.
+ *
+ * The order for each call: recorder_due(), recorder_started() or else
+ * recorder_never_sent(), then recorder_ended() or else recorder_unfinished(). At the
+ * end of all, recorder_finish().
  */
 #pragma once
 
@@ -30,8 +40,9 @@
 /* Of a backend's connections; more are "at least so many". */
 #define RECORDER_MAX_BACKEND_CONNECTIONS 64
 #define RECORDER_INSTANCE_BYTES          64
+#define RECORDER_KNOWN                   256
 
-/* A call that has ended. Times are ns since the run began (the same zero for all). */
+/* A call that has ended. */
 struct recorder_call {
 	int64_t intended_ns; /* open loop: by the schedule; closed: when it was started */
 	int64_t started_ns;  /* when it was handed to a channel */
@@ -68,6 +79,7 @@ struct recorder_connections {
 };
 
 struct recorder {
+	bool open_loop; /* set by its owner once: only then lag is recorded */
 	uint64_t due, started, deferred;
 	uint64_t never_sent; /* were due, and the run ended before they could start */
 	uint64_t unfinished; /* ran when the grace was over, or at ^C */
@@ -84,9 +96,15 @@ struct recorder {
 	struct latencies *lag; /* from the intended start to the generator's hand-over; not of
 				  deferred calls. Open loop only */
 
-	/* Of the stream of results: ns since the run began, -1: none. */
+	/* Of the stream of results, by their ends; -1: none. */
 	int64_t first_error_ns, last_error_ns, last_ok_ns;
-	int64_t longest_gap_ns, longest_gap_from_ns; /* without an OK, between two of them */
+	/*
+	 * The longest time without an OK: from the beginning to the first, between two of
+	 * them, and from the last to the end of the time in which calls were due (of
+	 * recorder_finish()), so that an outage is seen wherever it lies. It begins at
+	 * longest_gap_from_ns.
+	 */
+	int64_t longest_gap_ns, longest_gap_from_ns;
 
 	struct recorder_backend *backends; /* in the order of their first answers */
 	size_t n_backends;
@@ -94,22 +112,53 @@ struct recorder {
 	struct series series;
 	/* The first message seen with each status, cut to what fits; "" = none. */
 	char examples[GRPC_STATUS_COUNT + 1][RECORDER_EXAMPLE_BYTES];
+
+	/* What was found before, so that it need not be searched for: places are hashes. */
+	uint8_t known_backends[RECORDER_KNOWN];     /* index in backends */
+	uint64_t known_connections[RECORDER_KNOWN]; /* id and backend; 0: none */
 };
 
 /* 0 or -ENOMEM; recorder_deinit() is due after either. */
 int recorder_init(struct recorder *recorder);
 void recorder_deinit(struct recorder *recorder);
 
-/* Open loop: calls were due until `due`, counted by the schedule's walker; see above. */
-static inline void recorder_started(struct recorder *recorder, bool deferred)
+/* So many calls were meant to start at this instant. */
+static inline void recorder_due(struct recorder *recorder, int64_t at_ns, uint64_t n)
+{
+	recorder->due += n;
+	series_due(&recorder->series, at_ns, n);
+}
+
+/* A call was handed to a channel: recorder_ended() or recorder_unfinished() follows. */
+static inline void recorder_started(struct recorder *recorder, int64_t at_ns, bool deferred)
 {
 	recorder->started++;
 	recorder->deferred += deferred;
+	series_started(&recorder->series, at_ns);
 }
-void recorder_ended(struct recorder *recorder, const struct recorder_call *call);
-void recorder_unfinished(struct recorder *recorder);
 
-/* Everything adds up; times keep their zero: each recorder's own run. 0 or -ENOMEM. */
+/* Calls that were due and will not be started any more. */
+static inline void recorder_never_sent(struct recorder *recorder, uint64_t n)
+{
+	recorder->never_sent += n;
+}
+
+void recorder_ended(struct recorder *recorder, const struct recorder_call *call);
+
+/* A call that was started is given up: the grace is over, or the run was interrupted. */
+static inline void recorder_unfinished(struct recorder *recorder)
+{
+	recorder->unfinished++;
+}
+
+/* The run has ended; calls were due until `due_until_ns`. Once, after everything else. */
+void recorder_finish(struct recorder *recorder, int64_t due_until_ns);
+
+/*
+ * Everything adds up. Times keep their zero, each its own run's: the first error is the
+ * earlier one, the last the later, the longest gap the longer. 0, or -ENOMEM: then `into`
+ * is of no more use.
+ */
 int recorder_merge(struct recorder *into, const struct recorder *from);
 
 /* by_status and mismatched: calls that ended with an answer, or with what stands for one. */
@@ -118,3 +167,5 @@ uint64_t recorder_answered(const struct recorder *recorder);
 uint64_t recorder_done(const struct recorder *recorder);
 /* Of them, those that are not OK. */
 uint64_t recorder_failed(const struct recorder *recorder);
+/* Does every call have its one place, as it is said at the top? */
+bool recorder_balanced(const struct recorder *recorder);

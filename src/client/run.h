@@ -17,6 +17,14 @@
 #define RUN_MAX_TARGETS 64
 #define RUN_ID_DIGITS   16
 
+/* The rules of run_limit() and run_omission_matters(). */
+#define RUN_ACHIEVED_ENOUGH     0.99            /* of the offered rate */
+#define RUN_CPU_FULL            0.95            /* of a core */
+#define RUN_LAG_P99_NS          (1 * NS_PER_MS) /* more, and the generator was late */
+#define RUN_STREAM_WAITS_MATTER 0.01            /* of the calls */
+#define RUN_OMISSION_FACTOR     2
+#define RUN_OMISSION_NS         (1 * NS_PER_MS)
+
 /* What kept the achieved rate below the offered one, by the rules of run_limit(). */
 enum run_limit {
 	RUN_LIMIT_NOTHING,
@@ -81,8 +89,12 @@ struct run {
 
 	/* What came of it. */
 	int64_t started_unix_ns;
-	int64_t elapsed_ns;   /* of what was measured: after the warm-up, to the last call's end */
-	int64_t offered_ns;   /* of it, the time in which calls were due */
+	int64_t elapsed_ns; /* of what was measured: after the warm-up, to the last call's end */
+	/*
+	 * Of it, the time in which calls were due: up to the end of --duration, to the
+	 * instant of the first call beyond --count, or to the moment of an early end.
+	 */
+	int64_t offered_ns;
 	const char *ended_by; /* "SIGINT", or why the run was given up; NULL: as planned */
 	struct recorder results;
 	uint64_t warmup_calls;
@@ -101,12 +113,17 @@ void run_deinit(struct run *run);
 /* A copy in the run's arena. NULL: no memory. */
 const char *run_text(struct run *run, const char *text);
 /*
- * Runs of one plan on several machines become one: histograms and counts add up,
- * rates add up, the time is the longest. 0 or -ENOMEM.
+ * Runs of one plan on several machines become one: histograms, counts and CPU time add
+ * up, rates add up, the time is the longest. Schedules of one shape add up piece by
+ * piece; of others becomes one of the constant rate that was offered. Assertions are
+ * of a run, and are `into`'s no more. 0, or -ENOMEM: then `into` is of no more use.
  */
 int run_merge(struct run *into, const struct run *from);
 
-/* Calls per second: what the schedule asked for (0: closed loop), and what was answered. */
+/*
+ * Calls per second: those that were due in the time in which calls were (0: closed
+ * loop), and those that ended with an answer, of a server's or of what stands for one.
+ */
 double run_offered_rate(const struct run *run);
 double run_achieved_rate(const struct run *run);
 /* Of one core, user and system: 1.0 is all of it. Merged runs: the mean of each. */
