@@ -84,6 +84,9 @@ static const struct option table[] = {
 	  .parse = echo_delay_parse,
 	  .help = "Delay of each reply: none, a duration, or uniform:LOW,HIGH (whole "
 		  "milliseconds, HIGH excluded)." },
+	{ ROW("echo.seed", OPTION_UINT, echo_seed), .placeholder = "N", .min = 1,
+	  .help = "Where the drawing of delays begins: the same seed, the same delays one after "
+		  "the other. Where it is not given each start has its own." },
 	{ ROW("echo.identify", OPTION_BOOL, echo_identify), .value = "true",
 	  .help = "Name this process and the connection in each reply's metadata "
 		  "(echod-instance, echod-connection)." },

@@ -24,7 +24,8 @@ int services_add(struct services *services, struct grpc_server *server, struct m
 	assert(well_formed);
 	(void)well_formed;
 	services->echo.delay = config->echo_delay;
-	random_seed(&services->echo.random, random_next(random));
+	random_seed(&services->echo.random,
+		    config->echo_seed ? config->echo_seed : random_next(random));
 	health_init(&services->health);
 	/* A call looks its method up in this order: the one that is fast comes first. */
 	err = add(services, server, meters, &echo_service, &services->echo);

@@ -73,7 +73,7 @@ FLAGS = [
     "grpc.max-connections", "grpc.max-buffered-bytes", "grpc.handshake-timeout",
     "grpc.stall-timeout", "grpc.keepalive-time", "grpc.keepalive-timeout", "grpc.keepalive-min-time",
     "grpc.max-connection-idle", "grpc.max-connection-age", "grpc.max-connection-age-grace", "web.max-connections",
-    "echo.delay", "echo.identify", "instance", "version", "help",
+    "echo.delay", "echo.seed", "echo.identify", "instance", "version", "help",
 ]
 
 

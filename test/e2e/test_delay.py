@@ -1,9 +1,15 @@
 """The delay's law, read from the histogram as an operator would."""
 import math
+import pathlib
+import sys
+import time
 
 import pytest
 
 from calls import channel, method
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
+import chance  # noqa: E402
 
 CALLS = 4000
 
@@ -27,3 +33,16 @@ def test_a_uniform_delay_fills_the_buckets_as_it_must(serve):
     assert text.value("grpc_call_latency_seconds_bucket", le="5") >= CALLS * 0.99
     mean = text.value("grpc_call_latency_seconds_sum") / CALLS
     assert abs(mean - 2.5) < 3 * 5 / math.sqrt(12 * CALLS) + 0.02
+
+
+@pytest.mark.parametrize("seed", [1, 18446744073709551615])
+def test_a_seed_says_what_each_delay_will_be(serve, seed):
+    """None comes early, and of the first hundred another order would bring one that does."""
+    server = serve("--echo.delay=uniform:0s,40ms", f"--echo.seed={seed}")
+    expected = chance.delays_ms(seed, 0, 40, 100)
+    with channel(server.grpc) as made:
+        echo = method(made)
+        for delay_ms in expected:
+            begun = time.monotonic()
+            echo(b"x", timeout=60)
+            assert time.monotonic() - begun >= delay_ms / 1000

@@ -66,6 +66,7 @@ static void defaults_are_the_documented_ones(void **state)
 	assert_int_equal(config->shutdown_delay_ns, 0);
 	assert_int_equal(config->shutdown_grace_ns, 15 * NS_PER_S);
 	assert_int_equal(config->echo_delay.kind, ECHO_DELAY_NONE);
+	assert_int_equal(config->echo_seed, 0);
 	assert_true(config->echo_identify);
 	assert_false(config->grpc_interop);
 	assert_string_equal(config->instance, "");
@@ -98,8 +99,9 @@ static void every_flag_is_taken(void **state)
 			    "--web.listen-address=[::1]:2", "--web.telemetry-path=/m",
 			    "--log.level=error", "--log.format=json", "--shutdown.delay=2s",
 			    "--shutdown.grace=1m", "--echo.delay=uniform:0s,5s",
-			    "--echo.identify=false", "--grpc.interop",
-			    "--instance=00112233aabbCCdd", "--grpc.max-message-bytes=1KiB"),
+			    "--echo.seed=18446744073709551615", "--echo.identify=false",
+			    "--grpc.interop", "--instance=00112233aabbCCdd",
+			    "--grpc.max-message-bytes=1KiB"),
 		      NULL),
 		OPTIONS_OK);
 	assert_int_equal(config->grpc_addresses.n, 2);
@@ -112,6 +114,7 @@ static void every_flag_is_taken(void **state)
 	assert_int_equal(config->shutdown_grace_ns, 60 * NS_PER_S);
 	assert_int_equal(config->echo_delay.kind, ECHO_DELAY_UNIFORM);
 	assert_int_equal(config->echo_delay.high_ns, 5 * NS_PER_S);
+	assert_true(config->echo_seed == UINT64_MAX);
 	assert_false(config->echo_identify);
 	assert_true(config->grpc_interop);
 	assert_string_equal(config->instance, "00112233aabbCCdd");
@@ -198,6 +201,8 @@ static void each_mistake_is_one_line_that_names_it(void **state)
 		{ "--log.format=xml", NULL, { "--log.format", "xml" } },
 		{ "--shutdown.grace=fast", NULL, { "--shutdown.grace", "fast" } },
 		{ "--shutdown.delay=-1s", NULL, { "--shutdown.delay", "-1s" } },
+		{ "--echo.seed=0", NULL, { "--echo.seed" } },
+		{ "--echo.seed=-1", NULL, { "--echo.seed" } },
 		{ "--echo.delay=some", NULL, { "--echo.delay", "some" } },
 		{ "--instance=123", NULL, { "--instance", "123" } },
 		{ "--instance=00112233445566778", NULL, { "--instance", "00112233445566778" } },
