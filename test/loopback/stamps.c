@@ -209,8 +209,7 @@ static void an_end_that_waits_behind_a_held_message_came_when_it_came(void **sta
 	"\1"                                       \
 	"5"
 
-static void what_arrives_together_ends_together_and_what_leaves_together_is_sent_together(
-	void **state)
+static void what_moves_together_has_one_reading_of_the_clock(void **state)
 {
 	static const char answers[] = ANSWER("\1") ANSWER("\3");
 	struct far far;
@@ -353,8 +352,7 @@ int main(void)
 		cmocka_unit_test(of_several_attempts_the_latest_counts),
 		cmocka_unit_test(an_end_that_is_decided_here_came_then),
 		cmocka_unit_test(an_end_that_waits_behind_a_held_message_came_when_it_came),
-		cmocka_unit_test(
-			what_arrives_together_ends_together_and_what_leaves_together_is_sent_together),
+		cmocka_unit_test(what_moves_together_has_one_reading_of_the_clock),
 		cmocka_unit_test(a_call_is_never_sent_before_it_is_made),
 		cmocka_unit_test(a_call_that_is_made_behind_another_is_not_sent_before_it),
 		cmocka_unit_test(a_call_made_while_an_answer_is_read_has_its_times_in_order),
