@@ -86,8 +86,9 @@ struct recorder {
 	uint64_t by_status[GRPC_STATUS_COUNT];
 	uint64_t by_origin[RECORDER_ORIGINS][GRPC_STATUS_COUNT]; /* the same calls, apart */
 	uint64_t mismatched, never_found;
-	uint64_t attempts, retries; /* streams that calls were given; of them beyond the first */
-	uint64_t stream_waits;      /* calls that found the peer's limit of streams reached */
+	uint64_t answered_while_due; /* of the answers, those by the instant of the last due call */
+	uint64_t attempts, retries;  /* streams that calls were given; of them beyond the first */
+	uint64_t stream_waits;       /* calls that found the peer's limit of streams reached */
 
 	/* ok: by_status[GRPC_OK]; failed: all else that is done, never_found excepted. */
 	struct latencies *latency_ok,
@@ -113,6 +114,7 @@ struct recorder {
 	/* The first message seen with each status, cut to what fits; "" = none. */
 	char examples[GRPC_STATUS_COUNT + 1][RECORDER_EXAMPLE_BYTES];
 
+	uint64_t answers; /* recorder_answered(), as they come */
 	/* What was found before, so that it need not be searched for: places are hashes. */
 	uint8_t known_backends[RECORDER_KNOWN];     /* index in backends */
 	uint64_t known_connections[RECORDER_KNOWN]; /* id and backend; 0: none */
@@ -126,6 +128,7 @@ void recorder_deinit(struct recorder *recorder);
 static inline void recorder_due(struct recorder *recorder, int64_t at_ns, uint64_t n)
 {
 	recorder->due += n;
+	recorder->answered_while_due = recorder->answers;
 	series_due(&recorder->series, at_ns, n);
 }
 

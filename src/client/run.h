@@ -120,11 +120,16 @@ const char *run_text(struct run *run, const char *text);
  */
 int run_merge(struct run *into, const struct run *from);
 
-/*
- * Calls per second: those that were due in the time in which calls were (0: closed
- * loop), and those that ended with an answer, of a server's or of what stands for one.
- */
+/* Calls per second that were due, over the time in which calls were. 0: closed loop. */
 double run_offered_rate(const struct run *run);
+/*
+ * Calls per second that ended with an answer, of a server's or of what stands for one:
+ * over all the time, or, where that is more, by the end of the time in which calls were
+ * due. So a single straggler does not make a run slow. In an open loop calls that the
+ * server would have in hand at that end, were it as quick as in the first second, are
+ * taken as answered by then if they were answered at all: a schedule that is kept is
+ * achieved in full, however long a call takes, and one that piles up calls is not.
+ */
 double run_achieved_rate(const struct run *run);
 /* Of one core, user and system: 1.0 is all of it. Merged runs: the mean of each. */
 double run_cpu_share(const struct run *run);
