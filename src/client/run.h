@@ -115,8 +115,9 @@ const char *run_text(struct run *run, const char *text);
 /*
  * Runs of one plan on several machines become one: histograms, counts and CPU time add
  * up, rates add up, the time is the longest. Schedules of one shape add up piece by
- * piece; of others becomes one of the constant rate that was offered. Assertions are
- * of a run, and are `into`'s no more. 0, or -ENOMEM: then `into` is of no more use.
+ * piece; of others becomes one of the constant rate that was offered. Assertions and
+ * reconciliation are of one run: `into` has none any more. 0, or -ENOMEM: then `into` is
+ * of no more use.
  */
 int run_merge(struct run *into, const struct run *from);
 
@@ -137,7 +138,8 @@ double run_cpu_share(const struct run *run);
  * The rules, the first that holds:
  *	nothing        open loop, at least 99 % of the offered rate was achieved, and none
  *	               of the next three holds
- *	client CPU     above 95 % of a core, or (open loop) the lag's p99 above 1 ms
+ *	client CPU     above 95 % of a core (not of a generator that spins, which always
+ *	               is), or (open loop) the lag's p99 above 1 ms
  *	max in flight  a call was deferred
  *	connections    1 % of the calls or more found the peer's limit of streams reached
  *	server         else

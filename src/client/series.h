@@ -26,7 +26,7 @@ struct series_bin {
 };
 
 struct series {
-	int64_t bin_ns;
+	int64_t bin_ns;          /* SERIES_FIRST_BIN_NS, or a power of 2 as long */
 	size_t n;                /* bins up to the latest that has anything */
 	struct series_bin *bins; /* SERIES_MAX_BINS of them */
 	/* The bin that was last asked for: most calls fall into it. */
