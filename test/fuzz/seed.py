@@ -43,6 +43,19 @@ for number in range(8):
 for number, text in enumerate([b"A", b"A===", b"AA=", b"=", b"====", b"a-_b", b"AB=C", b"AAAA====", b"A\0AA", b"++//"]):
     seed("base64", f"odd-{number}", text)
 
+for number, text in enumerate(
+    [
+        "# HELP x Some \\n words.\n# TYPE x counter\nx 1\n",
+        'x_bucket{le="0.5"} 3\nx_bucket{le="+Inf"} 4\nx_sum 1.5e+06\nx_count 4\n',
+        ' x {\ta = "1" , b="\\\\ \\" \\n",} NaN 1395066363000\n\n',
+        "# TYPE x unknown\n# UNIT x s\nx_total 17.0 15.5 # {t=\"\"} 0.67 1.5\n# EOF\n",
+        "x 999999999999999\ny 1e-05\nz -.5\nw 0x1\n",
+        'x{a="\u00e4",a="1"} -Inf\n',
+        "x 1",
+    ]
+):
+    seed("exposition", str(number), text.encode())
+
 CAP = b"\x0a"
 for number, lines in enumerate(
     [
