@@ -29,11 +29,18 @@ enum report_format {
 		REPORT_FORMAT_COUNT
 };
 
-/* How text is drawn: columns of the terminal (or 80), colour only on one. */
+/* How text is drawn. */
 struct report_style {
-	unsigned columns;
+	unsigned columns; /* 40 to 400 */
 	bool colour;
+	bool blocks; /* bars of U+2588 and its parts; else of '#' */
 };
+
+/*
+ * For what goes to `fd` (-1: to a file): a terminal's columns, else 80; $COLUMNS comes
+ * first. Colour on a terminal, unless $NO_COLOR says something. Blocks in a UTF-8 locale.
+ */
+void report_style_init(struct report_style *style, int fd);
 
 int report_text(struct buffer *out, const struct run *run, const struct report_style *style);
 int report_json(struct buffer *out, const struct run *run); /* docs/report.md */
@@ -48,14 +55,29 @@ int report_compare_text(struct buffer *out, const struct run *const *runs, size_
 int report_write(struct buffer *out, enum report_format format, const struct run *run,
 		 const struct report_style *style);
 
-/* "json", "json:PATH". 0, or -1 with a reason; *ret_path NULL: standard output. Borrowed. */
+#define REPORT_FORMAT_NAMES_MAX 128
+/* "text, json, ...", for help and messages. */
+void report_format_names(char *text, size_t size);
+const char *report_format_name(enum report_format format);
+/*
+ * "json", "json:PATH". 0, or -1 with a reason that follows the text in a message ("is
+ * ..."). *ret_path NULL: standard output, which "-" is too. Borrowed.
+ */
 int report_parse_output(const char *text, enum report_format *ret_format, const char **ret_path,
 			char *why, size_t size);
 /*
- * All of it to `path` (NULL: standard output): aside, and renamed when it is whole, so that
- * a reader sees the old file or the new. 0, or -1 with a reason.
+ * All of it to `path` (NULL: standard output). A file is written aside, and renamed when
+ * it is whole, so that a reader sees the old one or the new; what is no regular file (a
+ * pipe, a device) is written to as it is. 0, or -1 with a reason in one line.
  */
 int report_save(struct bytes text, const char *path, char *why, size_t size);
 
-/* json's other half. `name` is the file's, for messages. 0, or -1 with a reason in one line. */
+/* What is longer is no report of ours; the largest have 6 MiB. */
+#define REPORT_MAX_BYTES (16 * MIB)
+/*
+ * json's other half; `text` is not trusted. `name` is the file's, for messages. 0, or -1
+ * with a reason in one line, and `ret` needs no run_deinit().
+ */
 int report_read_json(struct bytes text, const char *name, struct run *ret, char *why, size_t size);
+/* A file, or standard input for "-". As above. */
+int report_read_file(const char *path, struct run *ret, char *why, size_t size);

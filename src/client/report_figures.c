@@ -1,0 +1,131 @@
+/* Latencies as a table of quantiles, and as a histogram drawn with characters. */
+#include <inttypes.h>
+#include <math.h>
+
+#include "client/report_page.h"
+
+#define LABEL_COLUMNS "14"
+#define ROWS          12
+/* What stands left of a bar. */
+#define FIGURE_COLUMNS 40
+#define MIN_BAR        8
+
+static void table_cell(struct page *page, int64_t ns)
+{
+	char text[TEXT_NUMBER_MAX];
+
+	text_duration(ns, text, sizeof(text));
+	page_print(page, "%8s", text);
+}
+
+static void table_row(struct page *page, const char *label, const struct latencies *latencies)
+{
+	static const double quantiles[] = { .5, .9, .95, .99, .999 };
+
+	if (latencies_count(latencies) == 0) {
+		return;
+	}
+	page_print(page, "%-" LABEL_COLUMNS "s", label);
+	table_cell(page, latencies_min(latencies));
+	for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++) {
+		table_cell(page, latencies_quantile(latencies, quantiles[i]));
+	}
+	table_cell(page, latencies_max(latencies));
+	table_cell(page, (int64_t)(latencies_mean(latencies) + .5));
+	page_print(page, "\n");
+}
+
+void page_latencies(struct page *page, const struct recorder *results)
+{
+	bool failed = latencies_count(results->latency_failed) > 0;
+
+	if (latencies_count(results->latency_ok) == 0 && !failed) {
+		return;
+	}
+	page_look(page, PAGE_BOLD);
+	page_print(page, "\n%-" LABEL_COLUMNS "s%8s%8s%8s%8s%8s%8s%8s%8s\n", "", "min", "p50",
+		   "p90", "p95", "p99", "p99.9", "max", "mean");
+	page_look(page, PAGE_PLAIN);
+	table_row(page, "latency OK", results->latency_ok);
+	table_row(page, "service OK", results->service_ok);
+	table_row(page, "latency failed", results->latency_failed);
+	table_row(page, "service failed", results->service_failed);
+	table_row(page, "own lateness", results->lag);
+	page_look(page, PAGE_FAINT);
+	page_print(page, "latency counts from when a call was due, service from when it was sent");
+	page_print(page, latencies_count(results->lag) > 0
+				 ? ";\nown lateness is how much later than due this client started "
+				   "it\n"
+				 : "\n");
+	page_look(page, PAGE_PLAIN);
+}
+
+/* --- the histogram ------------------------------------------------------------ */
+
+struct figure_row {
+	int64_t to_ns; /* the largest value that belongs to it */
+	uint64_t n;
+};
+
+/*
+ * Rows grow by one factor from the least to p99.9, and the last takes what is beyond:
+ * so neither a tail a thousand times as long nor a body within a few percent makes one
+ * row of everything. Edges are those of buckets, so that each count is exact.
+ */
+static size_t fill_rows(const struct latencies *latencies, struct figure_row *rows)
+{
+	double low = (double)MAX(latencies_min(latencies), 1);
+	double high = (double)MAX(latencies_quantile(latencies, .999), 1);
+	double factor = pow(high / low, 1.0 / (ROWS - 1));
+	struct latencies_bucket bucket;
+	double edge = low * factor;
+	size_t n = 0, edges = 1;
+
+	for (uint32_t at = 0; latencies_next(latencies, at, &bucket); at = bucket.index + 1) {
+		bool beyond = false;
+
+		/* The middle decides, where an edge goes through a bucket. */
+		while (edges < ROWS &&
+		       ((double)bucket.low_ns + (double)bucket.high_ns) / 2 > edge) {
+			edge *= factor;
+			edges++;
+			beyond = true;
+		}
+		if (n == 0 || beyond) {
+			rows[n++] = (struct figure_row){ 0, 0 };
+		}
+		rows[n - 1].to_ns = MIN(bucket.high_ns, latencies_max(latencies));
+		rows[n - 1].n += bucket.n;
+	}
+	return n;
+}
+
+void page_distribution(struct page *page, const struct latencies *latencies, const char *title)
+{
+	uint64_t total = latencies_count(latencies), most = 0, seen = 0;
+	size_t columns =
+		MAX(page->style.columns, FIGURE_COLUMNS + MIN_BAR + 1) - FIGURE_COLUMNS - 1;
+	struct figure_row rows[ROWS + 1];
+	char to[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], all[TEXT_NUMBER_MAX];
+	size_t n;
+
+	if (total == 0) {
+		return;
+	}
+	n = fill_rows(latencies, rows);
+	for (size_t i = 0; i < n; i++) {
+		most = MAX(most, rows[i].n);
+	}
+	page_look(page, PAGE_BOLD);
+	page_print(page, "\n%-14s%10s%7s%8s\n", title, "calls", "", "in all");
+	page_look(page, PAGE_PLAIN);
+	for (size_t i = 0; i < n; i++) {
+		seen += rows[i].n;
+		text_duration(rows[i].to_ns, to, sizeof(to));
+		text_percent((double)rows[i].n / (double)total, share, sizeof(share));
+		text_percent((double)seen / (double)total, all, sizeof(all));
+		page_print(page, "up to %8s%10" PRIu64 "%8s%8s ", to, rows[i].n, share, all);
+		page_bar(page, (double)rows[i].n / (double)most, columns);
+		page_print(page, "\n");
+	}
+}

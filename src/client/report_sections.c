@@ -1,0 +1,269 @@
+/* Parts of the text that are only there where there is something to say. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "client/report_page.h"
+
+#define MAX_INSTANCE_COLUMNS 32
+
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+/* --- who answered ------------------------------------------------------------- */
+
+static struct str instance_of(const struct recorder_backend *backend)
+{
+	return backend->instance[0] ? str_from(backend->instance) : STR("(no name)");
+}
+
+static void backend_row(struct page *page, const struct recorder_backend *backend,
+			uint64_t all_calls, size_t name_columns)
+{
+	uint64_t calls = backend->ok + backend->failed;
+	char from[TEXT_NUMBER_MAX], to[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX];
+	struct buffer name = BUFFER_INIT;
+
+	text_duration(backend->first_ns, from, sizeof(from));
+	text_duration(backend->last_ns, to, sizeof(to));
+	text_percent(all_calls > 0 ? (double)calls / (double)all_calls : 0, share, sizeof(share));
+	TEXT_CHAIN(page->err, text_visible(&name, instance_of(backend)));
+	if (page->err == 0) {
+		struct str text = { (const char *)buffer_data(&name), buffer_len(&name) };
+
+		page_print(page, "  %" STR_FMT, STR_ARG(text));
+		page_pad(page, text, name_columns);
+		page_print(page, "%10" PRIu64 "%9s%8" PRIu64 "%7zu%-2s%s to %s\n", calls, share,
+			   backend->failed, backend->n_connections,
+			   backend->more_connections ? "+" : "", from, to);
+	}
+	buffer_free(&name);
+}
+
+void page_backends(struct page *page, const struct recorder *results)
+{
+	size_t name_columns = 8;
+	uint64_t calls = 0;
+
+	if (results->n_backends == 0 ||
+	    (results->n_backends == 1 && results->backends[0].instance[0] == '\0')) {
+		return;
+	}
+	for (size_t i = 0; i < results->n_backends; i++) {
+		calls += results->backends[i].ok + results->backends[i].failed;
+		name_columns =
+			MAX(name_columns, MIN(text_columns(instance_of(&results->backends[i])),
+					      MAX_INSTANCE_COLUMNS));
+	}
+	page_look(page, PAGE_BOLD);
+	page_print(page, "\n%-*s%10s%9s%8s%7s  %s\n", (int)name_columns + 2, "answered by", "calls",
+		   "share", "failed", "conns", "first to last answer");
+	page_look(page, PAGE_PLAIN);
+	for (size_t i = 0; i < results->n_backends; i++) {
+		backend_row(page, &results->backends[i], calls, name_columns);
+	}
+}
+
+/* --- errors in time ----------------------------------------------------------- */
+
+void page_outage(struct page *page, const struct recorder *results)
+{
+	char from[TEXT_NUMBER_MAX], to[TEXT_NUMBER_MAX], length[TEXT_NUMBER_MAX];
+
+	if (results->first_error_ns < 0) {
+		return;
+	}
+	text_duration(results->first_error_ns, from, sizeof(from));
+	text_duration(results->last_error_ns, to, sizeof(to));
+	text_duration(results->last_error_ns - results->first_error_ns, length, sizeof(length));
+	page_print(page, "\nerrors: the first at %s, the last at %s: a window of %s\n", from, to,
+		   length);
+	if (results->longest_gap_ns >= 0) {
+		text_duration(results->longest_gap_ns, length, sizeof(length));
+		text_duration(results->longest_gap_from_ns, from, sizeof(from));
+		page_print(page, "        the longest time without an OK was %s, from %s on\n",
+			   length, from);
+	}
+}
+
+/* --- connections and cost ----------------------------------------------------- */
+
+void page_connections(struct page *page, const struct recorder *results)
+{
+	const struct recorder_connections *connections = &results->connections;
+	const char *before = ", GOAWAY: ";
+
+	page_print(page, "\nconnections: %" PRIu64 " opened", connections->opened);
+	if (connections->failed > 0) {
+		page_print(page, ", %" PRIu64 " attempt%s failed", connections->failed,
+			   plural(connections->failed));
+	}
+	page_print(page, ", %" PRIu64 " lost", connections->lost);
+	if (connections->renewed > 0) {
+		page_print(page, ", %" PRIu64 " renewed", connections->renewed);
+	}
+	for (uint32_t code = 0; code <= HTTP2_ERROR_COUNT; code++) {
+		if (connections->goaways[code] > 0) {
+			page_print(page, "%s%" PRIu64 " %s", before, connections->goaways[code],
+				   code < HTTP2_ERROR_COUNT ? http2_error_name(code) : "other");
+			before = ", ";
+		}
+	}
+	page_print(page, "\n");
+	if (results->retries > 0) {
+		page_print(page,
+			   "retries: %" PRIu64 " of %" PRIu64 " attempts were a call's second or "
+			   "later\n",
+			   results->retries, results->attempts);
+	}
+	if (results->stream_waits > 0) {
+		page_print(page,
+			   "streams: %" PRIu64 " call%s waited for the server's limit of streams\n",
+			   results->stream_waits, plural(results->stream_waits));
+	}
+}
+
+void page_cost(struct page *page, const struct run *run)
+{
+	uint64_t calls = recorder_done(&run->results);
+	double cpu_ns = (double)run->cpu_user_ns + (double)run->cpu_system_ns;
+	char each[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], in[TEXT_NUMBER_MAX],
+		out[TEXT_NUMBER_MAX];
+
+	if (calls == 0) {
+		return;
+	}
+	text_number(cpu_ns / (double)calls / NS_PER_US, each, sizeof(each));
+	text_percent(run_cpu_share(run), share, sizeof(share));
+	text_number((double)run->bytes_out / (double)calls, out, sizeof(out));
+	text_number((double)run->bytes_in / (double)calls, in, sizeof(in));
+	page_print(page, "cost of a call: %s us of this client's CPU (%s of a core", each, share);
+	page_print(page, "), %s bytes out, %s in\n", out, in);
+}
+
+/* --- assertions --------------------------------------------------------------- */
+
+void page_assertions(struct page *page, const struct run *run)
+{
+	size_t columns = 8, held = 0;
+
+	if (run->n_assertions == 0) {
+		return;
+	}
+	for (size_t i = 0; i < run->n_assertions; i++) {
+		columns = MAX(columns, MIN(text_columns(str_from(run->assertions[i].text)), 40));
+		held += run->assertions[i].held;
+	}
+	page_look(page, PAGE_BOLD);
+	page_print(page, "\nassertions: %zu of %zu held\n", held, run->n_assertions);
+	page_look(page, PAGE_PLAIN);
+	for (size_t i = 0; i < run->n_assertions; i++) {
+		const struct run_assertion *assertion = &run->assertions[i];
+
+		page_look(page, assertion->held ? PAGE_GOOD : PAGE_BAD);
+		page_print(page, "  %-8s", assertion->held ? "held" : "FAILED");
+		page_look(page, PAGE_PLAIN);
+		page_say(page, assertion->text);
+		page_pad(page, str_from(assertion->text), columns);
+		page_print(page, "  measured ");
+		page_say(page, assertion->measured);
+		page_print(page, "\n");
+	}
+}
+
+/* --- reconciliation ----------------------------------------------------------- */
+
+static void server_row(struct page *page, const struct run_reconciled *server)
+{
+	page_print(page, "  ");
+	page_say(page, server->url);
+	if (server->problem) {
+		page_look(page, PAGE_BAD);
+		page_print(page, ": not compared: ");
+		page_say(page, server->problem);
+		page_look(page, PAGE_PLAIN);
+	} else {
+		page_print(page, ": received %" PRIu64, server->received);
+		for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
+			if (server->by_status[status] > 0) {
+				page_print(page, ", %s %" PRIu64, grpc_status_name(status),
+					   server->by_status[status]);
+			}
+		}
+	}
+	if (server->restarted) {
+		page_look(page, PAGE_BAD);
+		page_print(page, "; it was restarted meanwhile, so its counts began anew");
+		page_look(page, PAGE_PLAIN);
+	}
+	page_print(page, "\n");
+}
+
+static void difference(struct page *page, const char *name, int64_t n, bool *ret_any)
+{
+	if (n == 0) {
+		return;
+	}
+	page_print(page, "%s%s %+" PRId64 "%s", *ret_any ? ", " : "", name, n,
+		   n == 1 || n == -1 ? " (off by one)" : "");
+	*ret_any = true;
+}
+
+static void differences(struct page *page, const struct run_reconciliation *all)
+{
+	bool any = false;
+
+	page_print(page, "  servers minus client: ");
+	difference(page, "received", (int64_t)(all->received - all->sent), &any);
+	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
+		difference(page, grpc_status_name(status), all->by_status[status], &any);
+	}
+	page_look(page, any ? PAGE_BAD : PAGE_GOOD);
+	page_print(page, any ? "" : "no difference");
+	page_look(page, PAGE_PLAIN);
+	page_print(page, "%s\n", all->complete ? "" : " (of what could be compared)");
+}
+
+static void call_by_call(struct page *page, const struct run_reconciliation *all)
+{
+	bool good = all->never_arrived + all->arrived_twice + all->answer_lost == 0;
+
+	page_print(page, "  call by call: ");
+	page_look(page, good ? PAGE_GOOD : PAGE_BAD);
+	page_print(page,
+		   "%" PRIu64 " never arrived, %" PRIu64 " arrived twice, %" PRIu64
+		   " answered and not received",
+		   all->never_arrived, all->arrived_twice, all->answer_lost);
+	page_look(page, PAGE_PLAIN);
+	if (all->examples) {
+		page_print(page, ": ");
+		page_say(page, all->examples);
+	}
+	page_print(page, "\n");
+	if (all->untracked > 0) {
+		page_print(page,
+			   "  %" PRIu64 " call%s beyond what servers tell apart: only counted\n",
+			   all->untracked, plural(all->untracked));
+	}
+}
+
+void page_reconciliation(struct page *page, const struct run_reconciliation *all)
+{
+	if (all->n == 0) {
+		return;
+	}
+	page_look(page, PAGE_BOLD);
+	page_print(page,
+		   "\nreconciled with %zu server%s: %" PRIu64 " sent, %" PRIu64
+		   " received there, %" PRIu64 " answers received here\n",
+		   all->n, plural(all->n), all->sent, all->received, all->answered);
+	page_look(page, PAGE_PLAIN);
+	for (size_t i = 0; i < all->n; i++) {
+		server_row(page, &all->servers[i]);
+	}
+	differences(page, all);
+	if (all->by_call) {
+		call_by_call(page, all);
+	}
+}

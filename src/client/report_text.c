@@ -1,0 +1,260 @@
+/*
+ * A run for people, from what was asked for down to the verdict, which stands last: on a
+ * terminal that is where one looks first.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "client/report_page.h"
+
+/* One in so many calls that found no server is enough to speak of it. */
+#define MANY_NEVER_FOUND 100
+
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void head(struct page *page, const struct run *run)
+{
+	time_t seconds = (time_t)(run->started_unix_ns / NS_PER_S);
+	char when[64];
+	struct tm utc;
+
+	if (run->plan) {
+		page_look(page, PAGE_BOLD);
+		page_say(page, run->plan);
+		page_look(page, PAGE_PLAIN);
+		page_print(page, "\n");
+	}
+	page_look(page, PAGE_FAINT);
+	if (run->name) {
+		page_say(page, run->name);
+		page_print(page, ": ");
+	}
+	page_print(page, "run ");
+	page_say(page, run->id);
+	if (run->host) {
+		page_print(page, " on ");
+		page_say(page, run->host);
+	}
+	if (gmtime_r(&seconds, &utc) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &utc)) {
+		page_print(page, ", %s UTC", when);
+	}
+	if (run->version) {
+		page_print(page, ", echod ");
+		page_say(page, run->version);
+	}
+	if (run->merged > 1) {
+		page_print(page, ", %zu runs in one", run->merged);
+	}
+	page_look(page, PAGE_PLAIN);
+	page_print(page, "\n\n");
+}
+
+static void accounting(struct page *page, const struct run *run)
+{
+	const struct recorder *results = &run->results;
+	char elapsed[TEXT_NUMBER_MAX];
+
+	page_print(page, "calls: ");
+	if (run->schedule.n > 0) {
+		page_print(page, "%" PRIu64 " due, ", results->due);
+	}
+	page_print(page, "%" PRIu64 " started, %" PRIu64 " done, %" PRIu64 " unfinished",
+		   results->started, recorder_done(results), results->unfinished);
+	if (run->schedule.n > 0) {
+		page_print(page, ", %" PRIu64 " never sent, %" PRIu64 " deferred",
+			   results->never_sent, results->deferred);
+	}
+	text_duration(run->elapsed_ns, elapsed, sizeof(elapsed));
+	page_print(page, ", in %s\n", elapsed);
+	if (run->warmup_calls > 0) {
+		page_print(page,
+			   "       after a warm-up of %" PRIu64 " calls, which count nowhere\n",
+			   run->warmup_calls);
+	}
+}
+
+static void status_row(struct page *page, const char *name, uint64_t n, uint64_t all, bool good)
+{
+	char share[TEXT_NUMBER_MAX];
+
+	text_percent(all > 0 ? (double)n / (double)all : 0, share, sizeof(share));
+	page_look(page, n == 0 ? PAGE_PLAIN : good ? PAGE_GOOD : PAGE_BAD);
+	page_print(page, "  %-26s%12" PRIu64 "%10s", name, n, share);
+	page_look(page, PAGE_PLAIN);
+}
+
+static void example_row(struct page *page, const char *example)
+{
+	if (example[0] != '\0') {
+		page_print(page, "      ");
+		page_say(page, example);
+		page_print(page, "\n");
+	}
+}
+
+/* Whose word a status is: "said by the server", or of which how many were. */
+static void origins(struct page *page, const struct recorder *results, int status)
+{
+	static const char *const names[RECORDER_ORIGINS] = {
+		[GRPC_FROM_PEER] = "from the server",
+		[GRPC_FROM_HERE] = "decided here",
+		[GRPC_FROM_TRANSPORT] = "connection lost or not made",
+	};
+	const char *before = "   ";
+
+	for (size_t i = 0; i < RECORDER_ORIGINS; i++) {
+		uint64_t n = results->by_origin[i][status];
+
+		if (n == 0) {
+			continue;
+		}
+		page_print(page, "%s", before);
+		if (n != results->by_status[status]) {
+			page_print(page, "%" PRIu64 " ", n);
+		}
+		page_print(page, "%s", names[i]);
+		before = ", ";
+	}
+}
+
+static void statuses(struct page *page, const struct recorder *results)
+{
+	uint64_t done = recorder_done(results);
+	char name[64];
+
+	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
+		if (results->by_status[status] == 0 && status != GRPC_OK) {
+			continue;
+		}
+		snprintf(name, sizeof(name), "%s (%d)", grpc_status_name(status), status);
+		status_row(page, name, results->by_status[status], done, status == GRPC_OK);
+		if (status != GRPC_OK) {
+			origins(page, results, status);
+		}
+		page_print(page, "\n");
+		example_row(page, results->examples[status]);
+	}
+	if (results->mismatched > 0) {
+		status_row(page, "OK, but not the echo", results->mismatched, done, false);
+		page_print(page, "\n");
+	}
+	if (results->never_found > 0) {
+		status_row(page, "never found a server", results->never_found, done, false);
+		page_print(page, "\n");
+		example_row(page, results->examples[RECORDER_NEVER_FOUND]);
+	}
+}
+
+/* What matters most, in a sentence. */
+static void conclusion(struct page *page, const struct run *run)
+{
+	const struct recorder *results = &run->results;
+	uint64_t answered = recorder_answered(results), ok = results->by_status[GRPC_OK];
+
+	page_print(page, "\n");
+	if (run->ended_by) {
+		page_print(page, "ended early (");
+		page_say(page, run->ended_by);
+		page_print(page, "): ");
+	}
+	if (answered == 0) {
+		page_print(page, "no call was answered by a server");
+	} else if (answered == ok) {
+		page_print(page,
+			   "every call that reached the server%s was answered OK (%" PRIu64 ")",
+			   results->unfinished ? " and ended" : "", ok);
+	} else {
+		page_print(page,
+			   "of %" PRIu64 " calls that reached the server %" PRIu64
+			   " were answered OK, %" PRIu64 " were not",
+			   answered, ok, answered - ok);
+	}
+	if (results->never_found > 0) {
+		page_print(page, "; %" PRIu64 " call%s found no server to connect to",
+			   results->never_found, plural(results->never_found));
+	}
+	if (results->unfinished > 0) {
+		page_print(page, "; %" PRIu64 " given up unfinished", results->unfinished);
+	}
+	if (results->never_sent > 0) {
+		page_print(page, "; %" PRIu64 " due and never sent", results->never_sent);
+	}
+	page_print(page, "\n");
+}
+
+/* Two ways in which numbers deceive, where they would. */
+static void warnings(struct page *page, const struct run *run)
+{
+	const struct recorder *results = &run->results;
+	char latency[TEXT_NUMBER_MAX], service[TEXT_NUMBER_MAX];
+
+	if (run_omission_matters(run)) {
+		text_duration(latencies_quantile(results->latency_ok, .99), latency,
+			      sizeof(latency));
+		text_duration(latencies_quantile(results->service_ok, .99), service,
+			      sizeof(service));
+		page_look(page, PAGE_BAD);
+		page_print(
+			page,
+			"calls waited for their turn: p99 is %s from when they were due, and only "
+			"%s\nfrom when they were sent; whoever counts from the send does not see "
+			"the stall\n",
+			latency, service);
+		page_look(page, PAGE_PLAIN);
+	}
+	if (run->schedule.n == 0 &&
+	    results->never_found * MANY_NEVER_FOUND > recorder_done(results)) {
+		page_print(
+			page,
+			"a closed loop calls again at once where there is no server, so the number "
+			"of such\nfailures tells how fast they fail, not how long the server was "
+			"missing\n");
+	}
+}
+
+static void verdict(struct page *page, const struct run *run)
+{
+	char offered[TEXT_NUMBER_MAX], achieved[TEXT_NUMBER_MAX];
+
+	text_number(run_offered_rate(run), offered, sizeof(offered));
+	text_number(run_achieved_rate(run), achieved, sizeof(achieved));
+	page_look(page, PAGE_BOLD);
+	if (run->schedule.n > 0) {
+		page_print(page, "offered %s/s, ", offered);
+	} else {
+		page_print(page, "closed loop, ");
+	}
+	page_print(page, "achieved %s/s, limited by: %s", achieved, run_limit_name(run_limit(run)));
+	page_look(page, PAGE_PLAIN);
+	page_print(page, "\n");
+}
+
+int report_text(struct buffer *out, const struct run *run, const struct report_style *style)
+{
+	const struct recorder *results = &run->results;
+	struct page page = { .out = out, .style = *style };
+
+	head(&page, run);
+	accounting(&page, run);
+	statuses(&page, results);
+	page_latencies(&page, results);
+	if (latencies_count(results->latency_ok) > 0) {
+		page_distribution(&page, results->latency_ok, "latency OK");
+	} else {
+		page_distribution(&page, results->latency_failed, "latency failed");
+	}
+	page_backends(&page, results);
+	page_outage(&page, results);
+	page_connections(&page, results);
+	page_cost(&page, run);
+	page_assertions(&page, run);
+	page_reconciliation(&page, &run->reconciliation);
+	conclusion(&page, run);
+	warnings(&page, run);
+	verdict(&page, run);
+	return page.err;
+}
