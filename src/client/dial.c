@@ -34,6 +34,7 @@ int dial_resolve(struct dial_target *target, const struct address_spec *spec, co
 		return -1;
 	}
 	target->text = text;
+	target->meters = NULL;
 	target->n = (size_t)n;
 	target->limits = connection_default_limits;
 	/* An address that never answers must leave time for the next. */
@@ -148,8 +149,8 @@ static int try_address(struct dialer *dialer, const struct address *address)
 		free_link(link);
 		return err;
 	}
-	link->connection = connection_new(dialer->loop, transport, &dialer->target->limits, NULL,
-					  &connection_events, link);
+	link->connection = connection_new(dialer->loop, transport, &dialer->target->limits,
+					  dialer->target->meters, &connection_events, link);
 	if (!link->connection) {
 		free_link(link);
 		return -ENOMEM;

@@ -32,6 +32,7 @@ struct dial_target {
 	struct address addresses[DIAL_MAX_ADDRESSES];
 	size_t n;
 	struct connection_limits limits;
+	const struct connection_meters *meters; /* of its connections; may be NULL */
 };
 
 /*

@@ -81,6 +81,7 @@ struct grpc_channel_meters {
 	struct counter *attempts;            /* of calls: streams that were asked for */
 	struct counter *transparent_retries; /* of them, beyond a call's first */
 	struct counter *connects_failed;
+	struct counter *connections_lost; /* they ended without a goodbye of either side */
 	struct counter *stream_waits; /* calls that found the peer's limit of streams reached */
 };
 

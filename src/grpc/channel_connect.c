@@ -189,6 +189,7 @@ static void session_goaway(void *user, uint32_t last_id, uint32_t code, struct s
 	char why[160];
 
 	(void)last_id;
+	link->parted = true;
 	if (!link->complained && code == HTTP2_ENHANCE_YOUR_CALM &&
 	    str_equal(debug, STR("too_many_pings"))) {
 		/* gRFC A8: of this channel's connections from here on */
@@ -225,6 +226,9 @@ static void session_closed(void *user, int err)
 		"the server ended the connection before it answered a call";
 
 	list_remove(&link->node);
+	if (was_ready && !link->parted && !link->retired && !channel->draining) {
+		meter_count(channel->meters->connections_lost);
+	}
 	if (channel->current == link) {
 		if (!was_ready) {
 			describe_heard(link, why, sizeof(why));

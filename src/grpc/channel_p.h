@@ -19,7 +19,8 @@ struct grpc_link {
 	int64_t backoff_ns; /* what the backoff was before the peer's SETTINGS reset it */
 	bool ready;         /* the peer's SETTINGS are in */
 	bool served;        /* a call was answered on it */
-	bool complained;    /* the server did, by a GOAWAY: once is enough */
+	bool parted;        /* the server said goodbye */
+	bool complained;    /* and complained as it did: once is enough */
 	bool retired;       /* here, by grpc_channel_renew() */
 	uint8_t n_heard;
 	char heard[GRPC_HEARD_BYTES];

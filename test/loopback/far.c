@@ -114,6 +114,7 @@ void far_init(struct far *far, const struct far_options *options)
 		.attempts = &far->attempts,
 		.transparent_retries = &far->retries,
 		.connects_failed = &far->connects_failed,
+		.connections_lost = &far->connections_lost,
 		.stream_waits = &far->stream_waits,
 	};
 	far->options.channel.meters = &far->meters;

@@ -71,7 +71,7 @@ struct far {
 	struct random random, jitter;
 	struct grpc_channel *channel;
 	struct grpc_peer peer;
-	struct counter attempts, retries, connects_failed, stream_waits;
+	struct counter attempts, retries, connects_failed, connections_lost, stream_waits;
 	struct grpc_channel_meters meters;
 	struct far_end ends[FAR_MAX_ENDS];
 	size_t n_ends;

@@ -314,6 +314,34 @@ static void renewal_is_legal_inside_an_upcall(void **state)
 	end(&far, &caller, 1);
 }
 
+/* -- Loss -- */
+
+static void a_connection_that_ends_without_a_goodbye_is_lost(void **state)
+{
+	struct far far;
+	struct caller callers[4] = { 0 };
+
+	(void)state;
+	far_init(&far, NULL);
+	ask(&far, &callers[0]);
+	far_hello(far_end(&far));
+	far_close(far_end(&far), -ECONNRESET);
+	assert_int_equal(counter_read(&far.connections_lost), 1);
+	ask(&far, &callers[1]); /* the server's goodbye */
+	far_hello(far_end(&far));
+	far_goaway(far_end(&far), 1, HTTP2_NO_ERROR, "");
+	far_close(far_end(&far), 0);
+	ask(&far, &callers[2]); /* ours */
+	far_hello(far_end(&far));
+	grpc_channel_renew(far.channel);
+	far_run(&far);
+	far_close(far_end(&far), 0);
+	ask(&far, &callers[3]); /* it never was one */
+	far_close(far_end(&far), 0);
+	assert_int_equal(counter_read(&far.connections_lost), 1);
+	end(&far, callers, 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +356,7 @@ int main(void)
 		cmocka_unit_test(renewal_grows_no_backoff),
 		cmocka_unit_test(without_a_connection_there_is_nothing_to_renew),
 		cmocka_unit_test(renewal_is_legal_inside_an_upcall),
+		cmocka_unit_test(a_connection_that_ends_without_a_goodbye_is_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
