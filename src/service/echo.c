@@ -16,6 +16,7 @@ struct echo {
 	struct timer due;
 	struct grpc_call *call;
 	const Echo__EchoRequest *request;
+	struct runs_ticket ticket;
 };
 
 static void on_due(struct timer *timer)
@@ -47,6 +48,7 @@ static void on_message(struct grpc_call *call, const void *message)
 	struct echo *echo = grpc_call_state(call);
 	int64_t delay = service->delay.kind == ECHO_DELAY_NONE ? 0 : draw(service);
 
+	runs_received(service->runs, grpc_call_metadata(call), &echo->ticket);
 	echo->call = call;
 	echo->request = message;
 	if (grpc_call_was_compressed(call)) {
@@ -60,12 +62,17 @@ static void on_message(struct grpc_call *call, const void *message)
 	}
 }
 
+/* A call whose message never came, or was refused, has arrived all the same. */
 static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome)
 {
+	struct echo_service *service = grpc_call_context(call);
 	struct echo *echo = grpc_call_state(call);
 
-	(void)outcome;
 	timer_stop(grpc_call_timers(call), &echo->due);
+	runs_received(service->runs, grpc_call_metadata(call), &echo->ticket);
+	if (outcome->origin == GRPC_FROM_HERE) {
+		runs_answered(service->runs, &echo->ticket);
+	}
 }
 
 /* The published message is a `string`. */

@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "grpc/call.h"
+#include "service/runs.h"
 
 enum echo_delay_kind { ECHO_DELAY_NONE, ECHO_DELAY_FIXED, ECHO_DELAY_UNIFORM };
 
@@ -25,6 +26,7 @@ int echo_delay_parse(const char *text, void *ret_delay, char *why, size_t size);
 struct echo_service {
 	struct echo_delay delay;
 	struct random random;
+	struct runs *runs; /* where calls of load runs are noted; NULL: nowhere */
 };
 
 extern const struct grpc_service echo_service;

@@ -124,7 +124,7 @@ static inline void call_pass(struct grpc_call *call, int64_t ns)
 	timers_run(&call->timers);
 }
 
-static void call_end(struct grpc_call *call)
+static inline void call_end(struct grpc_call *call)
 {
 	const struct grpc_outcome outcome = { .status = GRPC_CANCELLED };
 
