@@ -3,13 +3,15 @@
  * "code.UNAVAILABLE==0", "achieved_rate>=99%", checked when the run has ended.
  *
  *	METRIC OPERATOR VALUE, spaces allowed; < <= > >= == !=
- *	p50 p90 p99 p99.9 ... p100, min, mean, max      of latency; a duration
+ *	p50 p90 p99 p99.9 ... p100, min, mean, max      latency of OK calls; a duration
  *	service.p99 ..., lag.p99 ...                    the same of the service time, of the lag
  *	error_rate                                      failed of done; a percentage or a fraction
  *	achieved_rate                                   per second, or a percentage of the offered
- *	code.NAME, errors, ok, mismatched, never_found, unfinished, never_sent, deferred,
- *	retries, connections.lost, connections.opened, goaways, calls, unreconciled   a count
- *	cpu_per_call                                    a duration
+ *	cpu_per_call                                    CPU time of each call done; a duration
+ *	code.NAME                                       calls that ended with this status; a count
+ *	calls, ok, errors, mismatched, never_found, unfinished, never_sent, deferred, retries,
+ *	connections.opened, connections.lost, goaways   counts, as in the report
+ *	unreconciled                                    calls of which the servers say otherwise
  *
  * What was not measured (a quantile of no call at all) fails its assertion.
  */
