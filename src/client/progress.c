@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/options.h"
+#include "client/run.h"
 #include "client/text.h"
 
 #define TERMINAL_INTERVAL_NS (1 * NS_PER_S)
@@ -18,8 +19,6 @@
 #define BAR_SHORTEST    10
 #define BAR_LONGEST     50
 #define GAP             2 /* between two fields */
-/* Below it the generator is as punctual as a report asks for; see run_limit(). */
-#define LAG_WORTH_SAYING (1 * NS_PER_MS)
 
 #define MAX_FIELDS  8
 #define FIELD_TEXT  96
@@ -208,7 +207,7 @@ static void add_numbers(struct fields *fields, const struct progress_view *view)
 		snprintf(add(fields, 3, COLOUR_CARE)->text, FIELD_TEXT, "%" PRIu64 " deferred",
 			 view->new_deferred);
 	}
-	if (view->lag_p99_ns > LAG_WORTH_SAYING) {
+	if (view->lag_p99_ns > RUN_LAG_P99_NS) {
 		add_duration(fields, 3, COLOUR_CARE, "lag p99", view->lag_p99_ns);
 	}
 }

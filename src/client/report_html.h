@@ -1,0 +1,25 @@
+/* Between report_html*.c: the parts of a page. All take at least one run. */
+#pragma once
+
+#include <stddef.h>
+
+#include "client/html.h"
+#include "client/run.h"
+
+/* The content of <style>. */
+extern const char report_html_style[];
+
+/* Colours and dashes for so many runs; further ones begin again. */
+#define REPORT_HTML_COLOURS 8
+
+/* What a run is called: its name, or its id. */
+const char *report_html_name(const struct run *run);
+
+/* Latency by percentile, latency and rate over time; of several runs on one another. */
+void report_html_charts(struct html *html, const struct run *const *runs, size_t n);
+/* When which server answered, and the outage. */
+void report_html_backends(struct html *html, const struct run *run);
+/* The numbers side by side. */
+void report_html_compare(struct html *html, const struct run *const *runs, size_t n);
+/* Everything about one run that is not in a picture. */
+void report_html_details(struct html *html, const struct run *run);
