@@ -123,6 +123,7 @@ struct grpc_call {
 		uint8_t origin;    /* enum grpc_origin, where settled */
 		uint8_t n_details; /* how often grpc-status-details-bin came */
 		bool wait_for_ready;
+		bool just_begun;  /* it is within grpc_channel_call() */
 		bool found_full;  /* it counted in stream_waits */
 		bool retried;     /* sent anew once, since the server said so */
 		bool committed;   /* the request is kept no more, nor sent anew */

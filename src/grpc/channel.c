@@ -269,8 +269,11 @@ static bool begin_deadline(struct grpc_call *call, const struct grpc_call_option
 				       GRPC_FROM_HERE);
 		return false;
 	}
-	timer_start(call->timers, &call->deadline, options->timeout_ns);
-	call->each.deadline_ns = call->deadline.due_ns;
+	if (__builtin_add_overflow(call->each.started_ns, options->timeout_ns,
+				   &call->each.deadline_ns)) {
+		call->each.deadline_ns = INT64_MAX;
+	}
+	timer_start_at(call->timers, &call->deadline, call->each.deadline_ns);
 	return true;
 }
 
@@ -302,7 +305,9 @@ struct grpc_call *grpc_channel_call(struct grpc_channel *channel,
 		grpc_channel_call_kill(call, GRPC_INTERNAL,
 				       STR("the call's metadata cannot be sent"), GRPC_FROM_HERE);
 	} else if (!refuse(call) && begin_deadline(call, options)) {
+		call->each.just_begun = true;
 		grpc_channel_pump(channel);
+		call->each.just_begun = false;
 	}
 	return call;
 }

@@ -42,6 +42,11 @@ struct grpc_channel {
 	size_t n_free, n_calls;
 	struct pool pool; /* nghttp2's small blocks */
 	struct timer kick;
+	struct grpc_timeout_text {
+		int64_t ns; /* 0: none yet */
+		size_t len;
+		char text[16];
+	} last_timeout; /* that was said */
 
 	uint8_t state; /* enum grpc_channel_state */
 	uint8_t told;  /* of them, what state_changed said last */

@@ -274,7 +274,9 @@ static void conclude(struct grpc_call *call)
 
 	call->each.status = final_status(call, &why, &message);
 	call->each.finished = true;
-	call->each.status_message = arena_str(&call->arena, why);
+	if (why.len > 0) {
+		call->each.status_message = arena_str(&call->arena, why);
+	}
 	if (message && call->each.events->message) {
 		call->each.events->message(call, message);
 	}

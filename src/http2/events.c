@@ -89,8 +89,8 @@ __attribute__((noinline)) static int on_rare_header(nghttp2_session *nghttp2,
 }
 
 /*
- * Once for each field, so the usual one, of a request and within the limit, makes no call
- * but the upcall.
+ * Once for each field, so the usual one, within the limit and not a response's :status,
+ * makes no call but the upcall.
  */
 static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const uint8_t *name,
 		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
@@ -100,8 +100,9 @@ static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const
 	struct http2_stream *stream = session->recent;
 	size_t bytes = name_len + value_len + FIELD_OVERHEAD;
 
-	if (!session->server || !stream || stream->id != frame->hd.stream_id ||
-	    stream->header_bytes + bytes > session->limits->max_header_list_bytes) {
+	if (!stream || stream->id != frame->hd.stream_id ||
+	    stream->header_bytes + bytes > session->limits->max_header_list_bytes ||
+	    (!session->server && (name_len == 0 || name[0] == ':'))) {
 		return on_rare_header(nghttp2, frame, name, name_len, value, value_len, flags,
 				      user);
 	}

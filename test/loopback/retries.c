@@ -265,6 +265,35 @@ static void the_deadline_goes_on_from_attempt_to_attempt(void **state)
 	end(&far, &caller);
 }
 
+/* Though time passes while they are made: equal fields are one byte on the wire. */
+static void calls_that_need_not_wait_say_their_whole_timeout(void **state)
+{
+	const struct grpc_call_options options = { .timeout_ns = 8 * NS_PER_S };
+	struct far far;
+	struct caller callers[3] = { 0 };
+	struct far_end *server = begin(&far, &callers[0], CALLER_UNARY, NULL);
+
+	(void)state;
+	far.tick_ns = NS_PER_MS;
+	far_call(&far, &callers[1], CALLER_UNARY, &options);
+	far_run(&far);
+	assert_string_equal(far_field(server, "grpc-timeout"), "8000000u");
+	far_settings(server, 3, 2, 0);
+	far_call(&far, &callers[2], CALLER_UNARY, &options);
+	far.now_ns += 3 * NS_PER_S;
+	answer(server, 1);
+	assert_non_null(far_heard(server, FAR_HEADERS, 5, 0));
+	assert_true(strtol(far_field(server, "grpc-timeout"), NULL, 10) <= 5000000);
+	far.tick_ns = 0;
+	answer(server, 3);
+	answer(server, 5);
+	for (size_t i = 1; i < ARRAY_SIZE(callers); i++) {
+		assert_int_equal(callers[i].outcome.status, GRPC_OK);
+		caller_deinit(&callers[i]);
+	}
+	end(&far, &callers[0]);
+}
+
 static void a_deadline_that_has_passed_puts_nothing_on_the_wire(void **state)
 {
 	struct far far;
@@ -368,6 +397,7 @@ int main(void)
 		cmocka_unit_test(a_call_whose_answer_began_is_not_sent_anew),
 		cmocka_unit_test(a_caller_held_back_hears_of_room_on_the_next_stream),
 		cmocka_unit_test(the_deadline_goes_on_from_attempt_to_attempt),
+		cmocka_unit_test(calls_that_need_not_wait_say_their_whole_timeout),
 		cmocka_unit_test(a_deadline_that_has_passed_puts_nothing_on_the_wire),
 		cmocka_unit_test(a_call_that_waits_to_be_sent_anew_may_be_cancelled),
 		cmocka_unit_test(a_request_says_what_the_contract_asks_for),
