@@ -90,6 +90,10 @@ static const struct option table[] = {
 	{ ROW("echo.identify", OPTION_BOOL, echo_identify), .value = "true",
 	  .help = "Name this process and the connection in each reply's metadata "
 		  "(echod-instance, echod-connection)." },
+	{ ROW("echo.max-runs", OPTION_UINT, echo_max_runs), .placeholder = "N", .value = "8",
+	  .max = RUNS_MOST,
+	  .help = "Load runs of which it is kept which calls arrived (/-/runs/), for "
+		  "`echod client --reconcile`; up to 6 MiB each. 0: none." },
 	{ ROW("instance", OPTION_CUSTOM, instance), .placeholder = "ID", .parse = parse_instance,
 	  .help = "What this process is called in echod-instance: 16 hexadecimal digits. Where "
 		  "it is not given they are drawn at start." },
@@ -207,7 +211,8 @@ static int check_path(const char *path, char *error, size_t size)
 		why = "does not begin with a slash";
 	} else if (!plain_path(path)) {
 		why = "has a character other than letters, digits and /._~-";
-	} else if (strcmp(path, CONFIG_PATH_HEALTHY) == 0 || strcmp(path, CONFIG_PATH_READY) == 0) {
+	} else if (strcmp(path, CONFIG_PATH_HEALTHY) == 0 || strcmp(path, CONFIG_PATH_READY) == 0 ||
+		   strncmp(path, CONFIG_PATH_RUNS, strlen(CONFIG_PATH_RUNS)) == 0) {
 		why = "is taken";
 	}
 	if (why) {

@@ -17,6 +17,7 @@
 /* Paths of the HTTP face that are not for the metrics to take. */
 #define CONFIG_PATH_HEALTHY "/-/healthy"
 #define CONFIG_PATH_READY   "/-/ready"
+#define CONFIG_PATH_RUNS    "/-/runs/" /* and what begins with it */
 
 /*
  * Descriptors that are no connections: listeners, epoll, timers, signals,
@@ -38,6 +39,7 @@ struct config {
 	struct echo_delay echo_delay;
 	uint64_t echo_seed; /* 0: not given */
 	bool echo_identify;
+	uint64_t echo_max_runs;                    /* 0: none is kept */
 	char instance[CONFIG_INSTANCE_DIGITS + 1]; /* "": one is drawn at start */
 	bool grpc_interop;
 	uint64_t grpc_max_message_bytes;

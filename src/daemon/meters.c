@@ -253,6 +253,16 @@ static void build_web(struct build *build, struct web_meters *web)
 	}
 }
 
+static void build_runs(struct build *build, struct runs_meters *runs)
+{
+	runs->evicted =
+		plain_counter(build, "echod_runs_evicted_total",
+			      "Total number of load runs that were forgotten for a newer one.");
+	runs->untracked = plain_counter(build, "echod_runs_untracked_total",
+					"Total number of calls of load runs that could not be told "
+					"apart.");
+}
+
 static bool read_idle(void *user, double *ret)
 {
 	const struct loop *loop = user;
@@ -351,6 +361,7 @@ int meters_init(struct meters *meters, const struct loop *loop)
 	build_doors(&build, meters->doors);
 	build_http2(&build, &meters->http2);
 	build_web(&build, &meters->web);
+	build_runs(&build, &meters->runs);
 	build_loop(&build, &meters->loop, loop);
 	build_log(&build);
 	meters->ready = plain_gauge(&build, "echod_ready", "Whether the server accepts new calls.");

@@ -12,6 +12,7 @@
 #include "net/connection.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "service/runs.h"
 #include "web/routes.h"
 
 struct meters_service;
@@ -41,6 +42,7 @@ struct meters {
 	struct counter unshown_counter;
 	struct gauge unshown_gauge;
 	struct histogram unshown_histogram;
+	struct runs_meters runs;
 	struct web_meters web;
 	struct gauge *ready;
 };

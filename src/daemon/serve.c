@@ -30,6 +30,7 @@
 #include "daemon/door.h"
 #include "daemon/meters.h"
 #include "daemon/pages.h"
+#include "daemon/runs_page.h"
 #include "daemon/services.h"
 #include "daemon/systemd.h"
 #include "grpc/server.h"
@@ -77,7 +78,7 @@ struct app {
 	struct grpc_server *grpc;
 	struct scrape scrape;
 	struct pages pages;
-	struct route routes[4];
+	struct route routes[5];
 	struct web *web;
 	struct door_house house;
 	struct door doors[DOORS];
@@ -382,6 +383,10 @@ static int build_web(struct app *app)
 	app->routes[n++] = (struct route){ path, scrape_get, &app->scrape };
 	app->routes[n++] = (struct route){ CONFIG_PATH_HEALTHY, pages_healthy, &app->pages };
 	app->routes[n++] = (struct route){ CONFIG_PATH_READY, pages_ready, &app->pages };
+	if (app->services.runs) {
+		app->routes[n++] =
+			(struct route){ CONFIG_PATH_RUNS, runs_page_get, app->services.runs, true };
+	}
 	if (strcmp(path, "/") != 0) {
 		app->routes[n++] = (struct route){ "/", pages_landing, &app->pages };
 	}

@@ -26,6 +26,13 @@ int services_add(struct services *services, struct grpc_server *server, struct m
 	services->echo.delay = config->echo_delay;
 	random_seed(&services->echo.random,
 		    config->echo_seed ? config->echo_seed : random_next(random));
+	if (config->echo_max_runs > 0) {
+		services->runs = runs_new(config->echo_max_runs, &meters->runs);
+		if (!services->runs) {
+			return -ENOMEM;
+		}
+		services->echo.runs = services->runs;
+	}
 	health_init(&services->health);
 	/* A call looks its method up in this order: the one that is fast comes first. */
 	err = add(services, server, meters, &echo_service, &services->echo);
@@ -51,6 +58,7 @@ int services_add(struct services *services, struct grpc_server *server, struct m
 void services_deinit(struct services *services)
 {
 	interop_deinit(&services->interop);
+	runs_free(services->runs);
 }
 
 void services_ready(struct services *services, const struct grpc_server *server)

@@ -12,6 +12,7 @@
 
 struct services {
 	struct echo_service echo;
+	struct runs *runs; /* NULL: none are kept */
 	struct health health;
 	struct reflection reflection;
 	struct interop interop;

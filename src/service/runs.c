@@ -103,12 +103,12 @@ bool runs_parse_id(struct str text, uint64_t *ret)
 	return true;
 }
 
-/* A number of up to 19 digits: what is beyond the bound is a number all the same. */
+/* A number of up to 18 digits: what is beyond the bound is a number all the same. */
 static bool parse_sequence(struct str text, uint64_t *ret)
 {
 	uint64_t sequence = 0;
 
-	if (text.len == 0 || text.len > 19) {
+	if (text.len == 0 || text.len > 18) {
 		return false;
 	}
 	for (size_t i = 0; i < text.len; i++) {

@@ -78,12 +78,22 @@ static void set_error(struct http1_response *response, int status, const char *h
 
 static const struct route *find_route(const struct web *web, struct str path)
 {
+	const struct route *found = NULL;
+	size_t longest = 0;
+
 	for (size_t i = 0; i < web->n_routes; i++) {
-		if (str_equal(str_from(web->routes[i].path), path)) {
-			return &web->routes[i];
+		const struct route *route = &web->routes[i];
+		struct str own = str_from(route->path);
+
+		if (!route->prefix && str_equal(own, path)) {
+			return route;
+		}
+		if (route->prefix && own.len > longest && str_has_prefix(path, own)) {
+			found = route;
+			longest = own.len;
 		}
 	}
-	return NULL;
+	return found;
 }
 
 /* "10" or "9.5" seconds as Prometheus sends it; 0 for what is absent or is not that. */

@@ -1,7 +1,8 @@
 /*
  * The HTTP face: a table of paths that the composition root fills, over
  * http1/server.h. GET and HEAD only (405 with Allow otherwise), 404 for the
- * rest; paths match byte for byte, undecoded, whatever the query.
+ * rest; paths match byte for byte, undecoded, whatever the query. A prefix takes
+ * what begins with it, unless another route has that path, or a longer prefix of it.
  *
  * A response must be taken within the shorter of the limit and the request's
  * X-Prometheus-Scrape-Timeout-Seconds: after that nobody waits for it. Bytes
@@ -10,6 +11,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buffer.h"
@@ -26,6 +28,7 @@ struct route {
 	void (*get)(void *user, const struct http1_request *request,
 		    struct http1_response *response);
 	void *user;
+	bool prefix; /* `path` and all that begins with it: "/-/things/" */
 };
 
 #define WEB_STATUS_ONE(number, phrase) +1

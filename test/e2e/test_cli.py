@@ -73,7 +73,7 @@ FLAGS = [
     "grpc.max-connections", "grpc.max-buffered-bytes", "grpc.handshake-timeout",
     "grpc.stall-timeout", "grpc.keepalive-time", "grpc.keepalive-timeout", "grpc.keepalive-min-time",
     "grpc.max-connection-idle", "grpc.max-connection-age", "grpc.max-connection-age-grace", "web.max-connections",
-    "echo.delay", "echo.seed", "echo.identify", "instance", "version", "help",
+    "echo.delay", "echo.seed", "echo.identify", "echo.max-runs", "instance", "version", "help",
 ]
 
 
@@ -122,6 +122,9 @@ BAD = {
     "--web.listen-address=[::1": "[::1",
     "--web.telemetry-path=metrics": "metrics",
     "--web.telemetry-path=/-/ready": "/-/ready",
+    "--web.telemetry-path=/-/runs/": "/-/runs/",
+    "--web.telemetry-path=/-/runs/x": "/-/runs/x",
+    "--echo.max-runs=65": "echo.max-runs",
     "--instance=xyz": "xyz",
     "--echo.identify=maybe": "maybe",
     "stray": "stray",

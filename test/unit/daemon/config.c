@@ -68,6 +68,7 @@ static void defaults_are_the_documented_ones(void **state)
 	assert_int_equal(config->echo_delay.kind, ECHO_DELAY_NONE);
 	assert_int_equal(config->echo_seed, 0);
 	assert_true(config->echo_identify);
+	assert_int_equal(config->echo_max_runs, 8);
 	assert_false(config->grpc_interop);
 	assert_string_equal(config->instance, "");
 	assert_int_equal(config->grpc_max_message_bytes, 4 * MIB);
@@ -100,7 +101,7 @@ static void every_flag_is_taken(void **state)
 			    "--log.level=error", "--log.format=json", "--shutdown.delay=2s",
 			    "--shutdown.grace=1m", "--echo.delay=uniform:0s,5s",
 			    "--echo.seed=18446744073709551615", "--echo.identify=false",
-			    "--grpc.interop", "--instance=00112233aabbCCdd",
+			    "--echo.max-runs=0", "--grpc.interop", "--instance=00112233aabbCCdd",
 			    "--grpc.max-message-bytes=1KiB"),
 		      NULL),
 		OPTIONS_OK);
@@ -116,6 +117,7 @@ static void every_flag_is_taken(void **state)
 	assert_int_equal(config->echo_delay.high_ns, 5 * NS_PER_S);
 	assert_true(config->echo_seed == UINT64_MAX);
 	assert_false(config->echo_identify);
+	assert_int_equal(config->echo_max_runs, 0);
 	assert_true(config->grpc_interop);
 	assert_string_equal(config->instance, "00112233aabbCCdd");
 	assert_int_equal(config->grpc_max_message_bytes, 1024);

@@ -24,13 +24,17 @@ static void get_unready(void *user, const struct http1_request *request,
 	response->status = 503;
 }
 
-static char page[8192], root[] = "root", metrics[] = "metrics\n";
+static char page[8192], root[] = "root", metrics[] = "metrics\n", things[] = "things",
+			more[] = "more";
 
 static const struct route routes[] = {
 	{ "/", get_page, root },
 	{ "/metrics", get_page, metrics },
 	{ "/-/ready", get_unready, NULL },
 	{ "/large", get_page, page },
+	{ "/things/", get_page, things, true },
+	{ "/things/own", get_page, root },
+	{ "/things/more/", get_page, more, true },
 };
 
 /* Up to so many connections to one web, on one clock. */
@@ -155,6 +159,15 @@ static void requests_get_the_answer_of_their_path_and_method(void **state)
 		{ "GET http://h:2112/metrics HTTP/1.1\r\n" HOST END, 200, "\r\n\r\nmetrics\n" },
 		{ "HEAD /metrics HTTP/1.1\r\n" HOST END, 200, "\r\nContent-Length: 8\r\n" },
 		{ "GET /-/ready HTTP/1.1\r\n" HOST END, 503, "\r\nContent-Length: 0\r\n" },
+		{ "GET /things/ HTTP/1.1\r\n" HOST END, 200, "\r\n\r\nthings" },
+		{ "GET /things/1?x=/y HTTP/1.1\r\n" HOST END, 200, "\r\n\r\nthings" },
+		{ "GET /things/own HTTP/1.1\r\n" HOST END, 200, "\r\n\r\nroot" },
+		{ "GET /things/own/2 HTTP/1.1\r\n" HOST END, 200, "\r\n\r\nthings" },
+		{ "GET /things/more HTTP/1.1\r\n" HOST END, 200, "\r\n\r\nthings" },
+		{ "GET /things/more/ HTTP/1.1\r\n" HOST END, 200, "\r\n\r\nmore" },
+		{ "GET /things/more/3 HTTP/1.1\r\n" HOST END, 200, "\r\n\r\nmore" },
+		{ "GET /things HTTP/1.1\r\n" HOST END, 404, "404 page" },
+		{ "PUT /things/1 HTTP/1.1\r\n" HOST END, 405, "\r\nAllow: GET, HEAD\r\n" },
 		{ "GET /nope HTTP/1.1\r\n" HOST END, 404, "\r\n\r\n404 page not found\n" },
 		{ "GET /nope HTTP/1.1\r\n" HOST END, 404,
 		  "\r\nContent-Type: text/plain; charset=utf-8\r\n" },
