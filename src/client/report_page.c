@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 void page_print(struct page *page, const char *format, ...)
 {
@@ -30,6 +31,28 @@ void page_print(struct page *page, const char *format, ...)
 void page_say(struct page *page, const char *text)
 {
 	TEXT_CHAIN(page->err, text_visible(page->out, str_from(text)));
+}
+
+void page_paragraph(struct page *page, const struct buffer *text)
+{
+	struct str rest = { (const char *)buffer_bytes(text).data, buffer_len(text) };
+	size_t column = 0;
+
+	while (rest.len > 0) {
+		const char *space = memchr(rest.data, ' ', rest.len);
+		struct str word = { rest.data, space ? (size_t)(space - rest.data) : rest.len };
+		size_t columns = text_columns(word);
+
+		if (column > 0 && column + 1 + columns > page->style.columns) {
+			page_print(page, "\n");
+			column = 0;
+		}
+		page_print(page, "%s%" STR_FMT, column > 0 ? " " : "", STR_ARG(word));
+		column += (column > 0) + columns;
+		rest.data += word.len + (space != NULL);
+		rest.len -= word.len + (space != NULL);
+	}
+	page_print(page, "\n");
 }
 
 void page_look(struct page *page, enum page_look look)

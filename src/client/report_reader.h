@@ -41,8 +41,8 @@ json_t *report_reader_optional(struct report_reader *reader, const json_t *in, c
 /* A whole number from `min` to `max`. */
 int64_t report_reader_integer(struct report_reader *reader, const json_t *in, const char *member,
 			      int64_t min, int64_t max);
-/* At most this: so many can be added up without a thought, and told apart in a double. */
-#define REPORT_MAX_COUNT (INT64_C(1) << 53)
+/* At most this: those of a hundred files can be added up without a thought. */
+#define REPORT_MAX_COUNT (INT64_C(1) << 56)
 uint64_t report_reader_count(struct report_reader *reader, const json_t *in, const char *member);
 /* At least `min`; a point or a stretch of time that nothing is added to. */
 int64_t report_reader_ns(struct report_reader *reader, const json_t *in, const char *member,

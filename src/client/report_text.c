@@ -150,70 +150,85 @@ static void statuses(struct page *page, const struct recorder *results)
 }
 
 /* What matters most, in a sentence. */
-static void conclusion(struct page *page, const struct run *run)
+static int conclude(struct buffer *out, const struct run *run)
 {
 	const struct recorder *results = &run->results;
 	uint64_t answered = recorder_answered(results), ok = results->by_status[GRPC_OK];
+	int err = 0;
 
-	page_print(page, "\n");
 	if (run->ended_by) {
-		page_print(page, "ended early (");
-		page_say(page, run->ended_by);
-		page_print(page, "): ");
+		TEXT_PRINT(err, out, "ended early (");
+		TEXT_CHAIN(err, text_visible(out, str_from(run->ended_by)));
+		TEXT_PRINT(err, out, "): ");
 	}
 	if (answered == 0) {
-		page_print(page, "no call was answered by a server");
+		TEXT_PRINT(err, out, "no call was answered by a server");
 	} else if (answered == ok) {
-		page_print(page,
+		TEXT_PRINT(err, out,
 			   "every call that reached the server%s was answered OK (%" PRIu64 ")",
 			   results->unfinished ? " and ended" : "", ok);
 	} else {
-		page_print(page,
+		TEXT_PRINT(err, out,
 			   "of %" PRIu64 " calls that reached the server %" PRIu64
 			   " were answered OK, %" PRIu64 " were not",
 			   answered, ok, answered - ok);
 	}
 	if (results->never_found > 0) {
-		page_print(page, "; %" PRIu64 " call%s found no server to connect to",
+		TEXT_PRINT(err, out, "; %" PRIu64 " call%s found no server to connect to",
 			   results->never_found, plural(results->never_found));
 	}
 	if (results->unfinished > 0) {
-		page_print(page, "; %" PRIu64 " given up unfinished", results->unfinished);
+		TEXT_PRINT(err, out, "; %" PRIu64 " given up unfinished", results->unfinished);
 	}
 	if (results->never_sent > 0) {
-		page_print(page, "; %" PRIu64 " due and never sent", results->never_sent);
+		TEXT_PRINT(err, out, "; %" PRIu64 " due and never sent", results->never_sent);
 	}
-	page_print(page, "\n");
+	return err;
 }
 
-/* Two ways in which numbers deceive, where they would. */
-static void warnings(struct page *page, const struct run *run)
+/* Latencies by the send would have hidden that calls waited. */
+static int tell_omission(struct buffer *out, const struct run *run)
 {
-	const struct recorder *results = &run->results;
 	char latency[TEXT_NUMBER_MAX], service[TEXT_NUMBER_MAX];
 
-	if (run_omission_matters(run)) {
-		text_duration(latencies_quantile(results->latency_ok, .99), latency,
-			      sizeof(latency));
-		text_duration(latencies_quantile(results->service_ok, .99), service,
-			      sizeof(service));
-		page_look(page, PAGE_BAD);
-		page_print(
-			page,
-			"calls waited for their turn: p99 is %s from when they were due, and only "
-			"%s\nfrom when they were sent; whoever counts from the send does not see "
-			"the stall\n",
-			latency, service);
+	if (!run_omission_matters(run)) {
+		return 0;
+	}
+	text_duration(latencies_quantile(run->results.latency_ok, .99), latency, sizeof(latency));
+	text_duration(latencies_quantile(run->results.service_ok, .99), service, sizeof(service));
+	return buffer_printf(
+		out,
+		"calls waited for their turn: the p99 is %s from when they were due and "
+		"%s from when they were sent; a tool that counts from the send would "
+		"have missed the stall (coordinated omission)",
+		latency, service);
+}
+
+static int tell_fast_failures(struct buffer *out, const struct run *run)
+{
+	const struct recorder *results = &run->results;
+
+	if (run->schedule.n > 0 ||
+	    results->never_found * MANY_NEVER_FOUND <= recorder_done(results)) {
+		return 0;
+	}
+	return buffer_printf(out, "a closed loop calls again at once where there is no server: how "
+				  "many such failures there are tells how fast they fail, not how "
+				  "long the server was missing (--rate would)");
+}
+
+static void paragraph(struct page *page, const struct run *run, enum page_look look,
+		      int (*tell)(struct buffer *out, const struct run *run))
+{
+	struct buffer text = BUFFER_INIT;
+
+	TEXT_CHAIN(page->err, tell(&text, run));
+	if (page->err == 0 && buffer_len(&text) > 0) {
+		page_look(page, look);
+		page_paragraph(page, &text);
 		page_look(page, PAGE_PLAIN);
 	}
-	if (run->schedule.n == 0 &&
-	    results->never_found * MANY_NEVER_FOUND > recorder_done(results)) {
-		page_print(
-			page,
-			"a closed loop calls again at once where there is no server, so the number "
-			"of such\nfailures tells how fast they fail, not how long the server was "
-			"missing\n");
-	}
+	buffer_free(&text);
 }
 
 static void verdict(struct page *page, const struct run *run)
@@ -253,8 +268,10 @@ int report_text(struct buffer *out, const struct run *run, const struct report_s
 	page_cost(&page, run);
 	page_assertions(&page, run);
 	page_reconciliation(&page, &run->reconciliation);
-	conclusion(&page, run);
-	warnings(&page, run);
+	page_print(&page, "\n");
+	paragraph(&page, run, PAGE_PLAIN, conclude);
+	paragraph(&page, run, PAGE_BAD, tell_omission);
+	paragraph(&page, run, PAGE_PLAIN, tell_fast_failures);
 	verdict(&page, run);
 	return page.err;
 }

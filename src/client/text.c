@@ -57,20 +57,23 @@ void text_number(double number, char *text, size_t size)
 
 void text_percent(double share, char *text, size_t size)
 {
-	char number[TEXT_NUMBER_MAX];
 	double percent = share * 100;
+	uint64_t hundredths = percent > 0 ? (uint64_t)(MIN(percent, 1e15) * 100 + .5) : 0;
 
-	if (percent > 0 && percent < .01) {
+	if (percent > 0 && hundredths == 0) {
 		snprintf(text, size, "<0.01 %%");
-		return;
+	} else if (percent < 100 && hundredths >= 9995) { /* not all */
+		hundredths = MIN(hundredths, 9999);
+		snprintf(text, size, "99.%02" PRIu64 " %%", hundredths % 100);
+	} else if (hundredths == 0 || hundredths >= 9995) {
+		snprintf(text, size, "%" PRIu64 " %%", (hundredths + 50) / 100);
+	} else if (hundredths >= 1000) {
+		snprintf(text, size, "%" PRIu64 ".%" PRIu64 " %%", (hundredths + 5) / 100,
+			 (hundredths + 5) % 100 / 10);
+	} else {
+		snprintf(text, size, "%" PRIu64 ".%02" PRIu64 " %%", hundredths / 100,
+			 hundredths % 100);
 	}
-	if (percent >= 10 && percent < 99.95) { /* a tenth is enough, and never rounds up to all */
-		percent = (double)(uint64_t)(percent * 10 + .5) / 10;
-	} else if (percent < 100) {
-		percent = MIN(percent, 99.99);
-	}
-	text_number(percent, number, sizeof(number));
-	snprintf(text, size, "%s %%", number);
 }
 
 uint64_t text_rate_tenths(uint64_t calls, int64_t elapsed_ns)

@@ -31,7 +31,7 @@ int text_failure(struct buffer *out, enum grpc_status status, struct str message
 void text_duration(int64_t ns, char *text, size_t size);
 /* A rate, or any number >= 0: "9991", "99.5", "0.25": two digits behind the point at most. */
 void text_number(double number, char *text, size_t size);
-/* A share: "0 %", "12.3 %", "0.01 %"; what is not 0 does not look as if. */
+/* A share in three digits: "12.3 %", "0.01 %"; "0 %" and "100 %" are nothing and all of it. */
 void text_percent(double share, char *text, size_t size);
 /* `calls` each second, in tenths. */
 uint64_t text_rate_tenths(uint64_t calls, int64_t elapsed_ns);
