@@ -57,8 +57,16 @@ static int channel_meters_init(struct instruments *instruments)
 	meters->connects_failed =
 		plain_counter(registry, "echod_client_connects_failed_total",
 			      "Attempts to connect that found no server, or none that answers.");
-	return meters->attempts && meters->transparent_retries && meters->connects_failed ? 0
-											  : -ENOMEM;
+	meters->connections_lost =
+		plain_counter(registry, "echod_client_connections_lost_total",
+			      "Connections that ended without a goodbye of either side.");
+	meters->stream_waits =
+		plain_counter(registry, "echod_client_stream_waits_total",
+			      "Calls that found the server's limit of streams reached.");
+	return meters->attempts && meters->transparent_retries && meters->connects_failed &&
+			       meters->connections_lost && meters->stream_waits
+		       ? 0
+		       : -ENOMEM;
 }
 
 int instruments_init(struct instruments *instruments)
