@@ -333,7 +333,7 @@ void chart_line_gap(struct chart *chart)
 		put_point(chart, chart->skipped_x, chart->skipped_y);
 	}
 	if (chart->points == 1) {
-		HTML(chart->html, "h.01"); /* a dot, by its round ends */
+		HTML(chart->html, "m-4 0h8"); /* a point alone would not be seen */
 	}
 	chart->points = 0;
 }

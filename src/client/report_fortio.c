@@ -36,7 +36,8 @@ static size_t count_buckets(const struct latencies *latencies)
 
 /*
  * A row for each bucket where there are few, else for as many neighbours as it takes: their
- * counts add up. Empty ones have none.
+ * counts add up. Where nothing is missing between two rows one ends where the next begins,
+ * else they would be drawn apart; the last one ends at the maximum.
  */
 static void set_rows(struct tree *tree, json_t *in, const struct latencies *latencies)
 {
@@ -57,7 +58,8 @@ static void set_rows(struct tree *tree, json_t *in, const struct latencies *late
 		row = tree_object(tree, rows, NULL);
 		below += count;
 		tree_real(tree, row, "Start", SECONDS(start_ns));
-		tree_real(tree, row, "End", SECONDS(figures_high(latencies, &bucket)));
+		tree_real(tree, row, "End",
+			  SECONDS(MIN(bucket.high_ns + 1, latencies_max(latencies))));
 		tree_real(tree, row, "Percent",
 			  100 * (double)below / (double)latencies_count(latencies));
 		tree_count(tree, row, "Count", count);

@@ -110,16 +110,16 @@ static void put_incomplete(struct html *html, const struct run *run)
 		HTML(html, ".</p>\n");
 	}
 	if (results->deferred > 0) {
-		HTML(html, "<p>");
+		HTML(html, "<p>Calls that had to wait for a place in flight: ");
 		html_count(html, results->deferred);
-		HTML(html, " calls had to wait for a place in flight.</p>\n");
+		HTML(html, ".</p>\n");
 	}
 	if (results->never_sent > 0 || results->unfinished > 0) {
-		HTML(html, "<p>");
+		HTML(html, "<p>Calls that were due and never sent: ");
 		html_count(html, results->never_sent);
-		HTML(html, " calls were due and never sent, ");
+		HTML(html, "; that had not ended when the run did: ");
 		html_count(html, results->unfinished);
-		HTML(html, " had not ended when the run did.</p>\n");
+		HTML(html, ".</p>\n");
 	}
 }
 
@@ -129,11 +129,11 @@ static const char *verdict_class(const struct run *run)
 
 	if (!assertions_all_held(run) ||
 	    (recorder_done(results) > 0 && recorder_failed(results) == recorder_done(results))) {
-		return " bad";
+		return " fail";
 	}
 	if (recorder_failed(results) > 0 || run_omission_matters(run) || run->ended_by ||
 	    (run->schedule.n > 0 && run_limit(run) != RUN_LIMIT_NOTHING)) {
-		return " care";
+		return " warn";
 	}
 	return "";
 }
@@ -213,6 +213,8 @@ static void put_tiles(struct html *html, const struct run *run)
 
 static void page_begin(struct html *html, const struct run *const *runs, size_t n)
 {
+	char name[REPORT_HTML_NAME_MAX];
+
 	HTML(html, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 		   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
 		   "style-src 'unsafe-inline'\">\n"
@@ -220,7 +222,8 @@ static void page_begin(struct html *html, const struct run *const *runs, size_t 
 		   "<meta name=\"generator\" content=\"echod\">\n<title>");
 	if (n == 1) {
 		HTML(html, "Load run ");
-		html_string(html, report_html_name(runs[0]));
+		report_html_name(runs[0], 0, n, name, sizeof(name));
+		html_string(html, name);
 	} else {
 		HTML(html, "%zu load runs compared", n);
 	}
@@ -232,9 +235,11 @@ static void page_begin(struct html *html, const struct run *const *runs, size_t 
 static void page_of_one(struct html *html, const struct run *const *runs)
 {
 	const struct run *run = runs[0];
+	char name[REPORT_HTML_NAME_MAX];
 
+	report_html_name(run, 0, 1, name, sizeof(name));
 	HTML(html, "<header>\n<h1>Load run <bdi>");
-	html_string(html, report_html_name(run));
+	html_string(html, name);
 	HTML(html, "</bdi></h1>\n");
 	put_origin(html, run);
 	HTML(html, "</header>\n<main>\n");
@@ -247,12 +252,15 @@ static void page_of_one(struct html *html, const struct run *const *runs)
 
 static void page_of_many(struct html *html, const struct run *const *runs, size_t n)
 {
+	char name[REPORT_HTML_NAME_MAX];
+
 	HTML(html, "<header>\n<h1>%zu load runs compared</h1>\n</header>\n<main>\n", n);
 	report_html_compare(html, runs, n);
 	report_html_charts(html, runs, n);
 	for (size_t i = 0; i < n; i++) {
 		HTML(html, "<section>\n<h2>Run <bdi>");
-		html_string(html, report_html_name(runs[i]));
+		report_html_name(runs[i], i, n, name, sizeof(name));
+		html_string(html, name);
 		HTML(html, "</bdi></h2>\n");
 		put_origin(html, runs[i]);
 		put_verdict(html, runs[i]);

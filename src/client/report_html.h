@@ -12,8 +12,9 @@ extern const char report_html_style[];
 /* Colours and dashes for so many runs; further ones begin again. */
 #define REPORT_HTML_COLOURS 8
 
-/* What a run is called: its name, or its id. */
-const char *report_html_name(const struct run *run);
+#define REPORT_HTML_NAME_MAX 256
+/* What the run at `i` of `n` is called: its name, or its id; of several, with its number. */
+void report_html_name(const struct run *run, size_t i, size_t n, char *text, size_t size);
 
 /* Latency by percentile, latency and rate over time; of several runs on one another. */
 void report_html_charts(struct html *html, const struct run *const *runs, size_t n);

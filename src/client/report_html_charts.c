@@ -11,9 +11,15 @@
 /* What lies between two neighbouring bins of that many is shown at a pointer. */
 #define MAX_HOVERS 512
 
-const char *report_html_name(const struct run *run)
+void report_html_name(const struct run *run, size_t i, size_t n, char *text, size_t size)
 {
-	return run->name && run->name[0] != '\0' ? run->name : run->id;
+	const char *name = run->name && run->name[0] != '\0' ? run->name : run->id;
+
+	if (n == 1) {
+		snprintf(text, size, "%s", name);
+	} else {
+		snprintf(text, size, "%zu: %s", i + 1, name);
+	}
 }
 
 /* --- legends ---------------------------------------------------------------------------- */
@@ -58,11 +64,11 @@ static const char *class_of(size_t i, const char *more, char *text, size_t size)
 
 static void legend_runs(struct html *html, const struct run *const *runs, size_t n)
 {
-	char class[32];
+	char class[32], name[REPORT_HTML_NAME_MAX];
 
 	for (size_t i = 0; i < n; i++) {
-		legend_line(html, class_of(i, NULL, class, sizeof(class)),
-			    report_html_name(runs[i]));
+		report_html_name(runs[i], i, n, name, sizeof(name));
+		legend_line(html, class_of(i, NULL, class, sizeof(class)), name);
 	}
 }
 
@@ -200,11 +206,6 @@ static bool has_latency(const struct bin *bin)
 	return bin->latency && latencies_count(bin->latency) > 0;
 }
 
-static double middle(const struct bin *bin)
-{
-	return (bin->from + bin->to) / 2;
-}
-
 static void time_axis(struct chart *chart, const struct run *const *runs, size_t n)
 {
 	int64_t length_ns = 0;
@@ -214,6 +215,17 @@ static void time_axis(struct chart *chart, const struct run *const *runs, size_t
 	}
 	chart_axis_time(&chart->x, length_ns);
 	chart->x.title = "time since the measuring began";
+}
+
+/* To the middle of a bin; a single one is as long as it lasted. */
+static void line_to_bin(struct chart *chart, const struct bin *bin, size_t n, double y)
+{
+	if (n == 1) {
+		chart_line_to(chart, bin->from, y);
+		chart_line_to(chart, bin->to, y);
+	} else {
+		chart_line_to(chart, (bin->from + bin->to) / 2, y);
+	}
 }
 
 /* One quantile of each bin; 1: the greatest. */
@@ -227,8 +239,8 @@ static void quantile_line(struct chart *chart, const struct run *run, double qua
 		struct bin bin = bin_at(run, i);
 
 		if (has_latency(&bin)) {
-			chart_line_to(chart, middle(&bin),
-				      (double)latencies_quantile(bin.latency, quantile));
+			line_to_bin(chart, &bin, n,
+				    (double)latencies_quantile(bin.latency, quantile));
 		} else {
 			chart_line_gap(chart);
 		}
@@ -350,11 +362,13 @@ static double rate_of(const struct bin *bin, enum rate rate)
 
 static void rate_line(struct chart *chart, const struct run *run, enum rate rate, const char *class)
 {
+	size_t n = bins_of(run);
+
 	chart_line_begin(chart, class);
-	for (size_t i = 0; i < bins_of(run); i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct bin bin = bin_at(run, i);
 
-		chart_line_to(chart, middle(&bin), rate_of(&bin, rate));
+		line_to_bin(chart, &bin, n, rate_of(&bin, rate));
 	}
 	chart_line_end(chart);
 }

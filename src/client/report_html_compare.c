@@ -93,9 +93,10 @@ static void put_number(struct html *html, enum kind kind, double number)
 static void put_difference(struct html *html, double first, double number)
 {
 	double percent = 100 * (number / first - 1);
+	bool small = fabs(percent) < .05;
 
-	HTML(html, "<small>%s", percent < 0 ? "&minus;" : "+");
-	html_fixed(html, fabs(percent), fabs(percent) < 100 ? 1 : 0);
+	HTML(html, "<small>%s", small ? "&plusmn;" : percent < 0 ? "&minus;" : "+");
+	html_fixed(html, fabs(percent), !small && fabs(percent) < 99.95 ? 1 : 0);
 	HTML(html, " %%</small>");
 }
 
@@ -138,10 +139,13 @@ static void put_assertions(struct html *html, const struct run *run)
 
 void report_html_compare(struct html *html, const struct run *const *runs, size_t n)
 {
+	char name[REPORT_HTML_NAME_MAX];
+
 	HTML(html, "<div class=\"wide\"><table>\n<thead><tr><th></th>");
 	for (size_t i = 0; i < n; i++) {
 		HTML(html, "<th class=\"n\"><bdi>");
-		html_string(html, report_html_name(runs[i]));
+		report_html_name(runs[i], i, n, name, sizeof(name));
+		html_string(html, name);
 		HTML(html, "</bdi></th>");
 	}
 	HTML(html, "</tr></thead>\n<tbody>\n");

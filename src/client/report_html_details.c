@@ -172,8 +172,7 @@ static void backend_strip(struct html *html, const struct run *run,
 	const struct recorder *results = &run->results;
 	int64_t whole_ns = run->elapsed_ns;
 
-	HTML(html, "<td class=\"share\"><svg class=\"strip\" role=\"img\" width=\"100%%\" "
-		   "height=\"16\"><title>answered from ");
+	HTML(html, "<td class=\"share\"><svg class=\"strip\" role=\"img\"><title>answered from ");
 	html_duration(html, backend->first_ns);
 	HTML(html, " to ");
 	html_duration(html, backend->last_ns);
@@ -223,7 +222,7 @@ void report_html_backends(struct html *html, const struct run *run)
 	for (size_t i = 0; i < results->n_backends; i++) {
 		const struct recorder_backend *backend = &results->backends[i];
 
-		HTML(html, "<tr><td>");
+		HTML(html, "<tr><td class=\"name\">");
 		if (backend->instance[0] != '\0') {
 			HTML(html, "<bdi>");
 			html_string(html, backend->instance);

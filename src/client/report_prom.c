@@ -99,9 +99,9 @@ static void close_labels(struct writer *writer, bool any)
 static void write_real(struct writer *writer, double number)
 {
 	char text[32];
+	size_t n = exposition_format_double(number, text);
 
-	exposition_format_double(number, text);
-	WRITE(writer, "%s\n", text);
+	WRITE(writer, "%.*s\n", (int)n, text);
 }
 
 static void real(struct writer *writer, const char *name, const char *label, const char *value,
