@@ -141,7 +141,7 @@ static void add_connection(struct recorder_backend *backend, uint64_t id)
 	backend->connections[backend->n_connections++] = id;
 }
 
-/* A decimal number below 2^56, which leaves room for a backend beside it. False: none. */
+/* A number in hex, as echod writes it, below 2^56: there is a backend beside it. False: none. */
 static bool read_id(struct str text, uint64_t *ret_id)
 {
 	uint64_t id = 0;
@@ -150,15 +150,18 @@ static bool read_id(struct str text, uint64_t *ret_id)
 		return false;
 	}
 	for (size_t i = 0; i < text.len; i++) {
-		unsigned digit = (unsigned char)text.data[i] - (unsigned)'0';
+		char c = text.data[i];
 
-		if (digit > 9) {
+		if (c >= '0' && c <= '9') {
+			id = id << 4 | (uint64_t)(c - '0');
+		} else if (c >= 'a' && c <= 'f') {
+			id = id << 4 | (uint64_t)(c - 'a' + 10);
+		} else {
 			return false;
 		}
-		id = id * 10 + digit;
 	}
 	*ret_id = id;
-	return true;
+	return id >> 56 == 0;
 }
 
 static void count_backend(struct recorder *recorder, const struct recorder_call *call, bool ok)
