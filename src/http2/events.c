@@ -52,7 +52,7 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
 	return 0;
 }
 
-/* A field that is not the usual one: see on_header(). */
+/* A field that is not the usual one: see on_request_header(). */
 __attribute__((noinline)) static int on_rare_header(nghttp2_session *nghttp2,
 						    const nghttp2_frame *frame, const uint8_t *name,
 						    size_t name_len, const uint8_t *value,
@@ -88,28 +88,47 @@ __attribute__((noinline)) static int on_rare_header(nghttp2_session *nghttp2,
 	return 0;
 }
 
-/*
- * Once for each field, so the usual one, within the limit and not a response's :status,
- * makes no call but the upcall.
- */
-static int on_header(nghttp2_session *nghttp2, const nghttp2_frame *frame, const uint8_t *name,
-		     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
-		     void *user)
+/* Of this block, and within the limit: its stream. NULL: on_rare_header() has to look. */
+static inline struct http2_stream *usual(struct http2_session *session, const nghttp2_frame *frame,
+					 size_t name_len, size_t value_len)
 {
-	struct http2_session *session = user;
 	struct http2_stream *stream = session->recent;
 	size_t bytes = name_len + value_len + FIELD_OVERHEAD;
 
 	if (!stream || stream->id != frame->hd.stream_id ||
-	    stream->header_bytes + bytes > session->limits->max_header_list_bytes ||
-	    (!session->server && (name_len == 0 || name[0] == ':'))) {
+	    stream->header_bytes + bytes > session->limits->max_header_list_bytes) {
+		return NULL;
+	}
+	stream->header_bytes += bytes;
+	return stream;
+}
+
+/* Once for each field, so the usual one makes no call but the upcall. */
+static int on_request_header(nghttp2_session *nghttp2, const nghttp2_frame *frame,
+			     const uint8_t *name, size_t name_len, const uint8_t *value,
+			     size_t value_len, uint8_t flags, void *user)
+{
+	struct http2_stream *stream = usual(user, frame, name_len, value_len);
+
+	if (!stream) {
 		return on_rare_header(nghttp2, frame, name, name_len, value, value_len, flags,
 				      user);
 	}
-	stream->header_bytes += bytes;
 	stream->events->header(stream, (struct str){ (const char *)name, name_len },
 			       (struct str){ (const char *)value, value_len });
 	return 0;
+}
+
+/* The same where we are the client: a :status says which block it is. */
+static int on_response_header(nghttp2_session *nghttp2, const nghttp2_frame *frame,
+			      const uint8_t *name, size_t name_len, const uint8_t *value,
+			      size_t value_len, uint8_t flags, void *user)
+{
+	if (name_len == 0 || name[0] == ':') {
+		return on_rare_header(nghttp2, frame, name, name_len, value, value_len, flags,
+				      user);
+	}
+	return on_request_header(nghttp2, frame, name, name_len, value, value_len, flags, user);
 }
 
 static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, const uint8_t *bytes,
@@ -382,7 +401,7 @@ static int on_stream_close(nghttp2_session *nghttp2, int32_t id, uint32_t code, 
 	return 0;
 }
 
-int http2_callbacks_new(nghttp2_session_callbacks **ret)
+int http2_callbacks_new(bool server, nghttp2_session_callbacks **ret)
 {
 	nghttp2_session_callbacks *callbacks;
 
@@ -390,7 +409,8 @@ int http2_callbacks_new(nghttp2_session_callbacks **ret)
 		return -ENOMEM;
 	}
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
-	nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+	nghttp2_session_callbacks_set_on_header_callback(callbacks, server ? on_request_header
+									   : on_response_header);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
 	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);

@@ -375,7 +375,7 @@ static int nghttp2_new(struct http2_session *session, struct pool *pool)
 	nghttp2_mem memory = { pool, pool_malloc, pool_free, pool_calloc, pool_realloc };
 	nghttp2_session_callbacks *callbacks = NULL;
 	nghttp2_option *option = NULL;
-	int rv = http2_callbacks_new(&callbacks);
+	int rv = http2_callbacks_new(session->server, &callbacks);
 
 	if (rv == 0) {
 		rv = nghttp2_option_new(&option);

@@ -91,8 +91,8 @@ static inline void http2_session_condemn(struct http2_session *session, enum htt
 
 /* events.c: a GOAWAY has been produced. */
 void http2_sent_goaway(struct http2_session *session, uint32_t code);
-/* events.c: nghttp2's callbacks. 0 or -ENOMEM. */
-int http2_callbacks_new(nghttp2_session_callbacks **ret);
+/* events.c: nghttp2's callbacks, of that role. 0 or -ENOMEM. */
+int http2_callbacks_new(bool server, nghttp2_session_callbacks **ret);
 
 /*
  * session.c: a GOAWAY of nghttp2's, after what it has queued already: another one, if
