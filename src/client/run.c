@@ -143,19 +143,21 @@ double run_offered_rate(const struct run *run)
 }
 
 /*
- * Calls that are in hand of a server that is as quick as this one was at first, when the
- * last ones are due: their rate, and how long one takes (Little).
+ * Calls that a server that is as quick as this one was at first has in hand at the end of
+ * the time in which calls are due: those that are due in as much time as one takes.
  */
 static double calls_in_hand(const struct run *run)
 {
 	const struct series *series = &run->results.series;
 
-	for (size_t i = 0; i < series->n; i++) {
+	for (size_t i = 0; run->schedule.n > 0 && i < series->n; i++) {
 		const struct latencies *latency = series->bins[i].latency;
 
 		if (latency && latencies_count(latency) > 0) {
-			return schedule_rate_at(&run->schedule, run->offered_ns - 1) *
-			       latencies_mean(latency) / (double)NS_PER_S;
+			int64_t before = run->offered_ns - (int64_t)latencies_mean(latency);
+
+			return schedule_offered(&run->schedule, run->offered_ns) -
+			       schedule_offered(&run->schedule, before);
 		}
 	}
 	return 0;

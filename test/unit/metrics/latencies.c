@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -190,6 +192,186 @@ static void merging_is_as_if_all_were_recorded_in_one(void **state)
 	latencies_free(merged);
 }
 
+/* Every value from 1 us to 1 h is shown at most 1 % too high, and never too low. */
+static void the_error_is_below_a_percent_where_it_matters(void **state)
+{
+	static int64_t values[30000];
+	struct latencies *latencies = *state;
+	struct random random;
+
+	random_seed(&random, 24);
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		/* As many in each decade: 10^3 to 10^12.55 ns. */
+		double digits = 3 + 9.556 * random_unit(&random);
+
+		values[i] = (int64_t)pow(10, digits);
+		assert_in_range(values[i], 1000, HOUR);
+		latencies_record(latencies, values[i]);
+	}
+	qsort(values, ARRAY_SIZE(values), sizeof(values[0]), compare);
+	for (size_t rank = 1; rank <= ARRAY_SIZE(values); rank++) {
+		double q = (double)rank / (double)ARRAY_SIZE(values);
+		int64_t exact = values[rank - 1], shown = latencies_quantile(latencies, q);
+
+		assert_true(shown >= exact && (shown - exact) * 100 <= exact);
+	}
+}
+
+/* Buckets follow each other without a gap, and each value is in the one that says so. */
+static void every_bucket_holds_what_it_says(void **state)
+{
+	(void)state;
+	for (unsigned bits = 1; bits <= LATENCIES_BITS; bits++) {
+		struct latencies *latencies = latencies_new_coarse(bits);
+		struct latencies_bucket bucket;
+		int64_t next = 0;
+		uint32_t index = 0;
+
+		assert_int_equal(latencies_bits(latencies), bits);
+		while (latencies_add(latencies, index, 1) == 0) {
+			assert_true(latencies_next(latencies, index, &bucket));
+			assert_int_equal(bucket.index, index);
+			assert_int_equal(bucket.low_ns, next);
+			assert_true(bucket.high_ns >= bucket.low_ns);
+			assert_true((bucket.high_ns - bucket.low_ns) << bits <= bucket.low_ns);
+			latencies_reset(latencies);
+			if (bucket.low_ns <= HOUR) {
+				latencies_record(latencies, bucket.low_ns);
+				latencies_record(latencies, MIN(bucket.high_ns, HOUR));
+				assert_true(latencies_next(latencies, 0, &bucket));
+				assert_int_equal(bucket.index, index);
+				assert_int_equal(bucket.n, 2);
+				latencies_reset(latencies);
+			}
+			next = bucket.high_ns + 1;
+			index++;
+		}
+		assert_true(next > HOUR);
+		assert_int_equal(latencies_add(latencies, index, 1), -EINVAL);
+		assert_int_equal(latencies_add(latencies, UINT32_MAX, 1), -EINVAL);
+		assert_false(latencies_next(latencies, 0, &bucket));
+		assert_false(latencies_next(latencies, UINT32_MAX, &bucket));
+		latencies_free(latencies);
+	}
+}
+
+static void reset_is_as_new(void **state)
+{
+	struct latencies *latencies = *state;
+	struct latencies_bucket bucket;
+
+	latencies_record(latencies, 5);
+	latencies_record(latencies, HOUR);
+	latencies_reset(latencies);
+	empty_is_all_zero(state);
+	assert_int_equal(latencies_sum(latencies), 0);
+	assert_false(latencies_next(latencies, 0, &bucket));
+	latencies_record(latencies, 700);
+	assert_int_equal(latencies_min(latencies), 700);
+	assert_int_equal(latencies_max(latencies), 700);
+}
+
+static void same(const struct latencies *a, const struct latencies *b)
+{
+	struct latencies_bucket x, y;
+	uint32_t at = 0;
+
+	while (latencies_next(a, at, &x)) {
+		assert_true(latencies_next(b, at, &y));
+		assert_int_equal(x.index, y.index);
+		assert_int_equal(x.n, y.n);
+		at = x.index + 1;
+	}
+	assert_false(latencies_next(b, at, &y));
+	assert_int_equal(latencies_count(a), latencies_count(b));
+	assert_int_equal(latencies_sum(a), latencies_sum(b));
+	assert_int_equal(latencies_min(a), latencies_min(b));
+	assert_int_equal(latencies_max(a), latencies_max(b));
+	assert_true(latencies_deviation(a) == latencies_deviation(b));
+}
+
+static void coarser_ones_take_what_finer_ones_have(void **state)
+{
+	struct latencies *fine = *state;
+	struct random random;
+
+	random_seed(&random, 25);
+	for (unsigned bits = 1; bits <= LATENCIES_BITS; bits++) {
+		struct latencies *coarse = latencies_new_coarse(bits);
+		struct latencies *merged = latencies_new_coarse(bits);
+
+		latencies_reset(fine);
+		for (int i = 0; i < 3000; i++) {
+			int64_t ns =
+				(int64_t)(random_next(&random) >> (22 + random_below(&random, 40)));
+
+			latencies_record(i % 3 ? fine : merged, ns);
+			latencies_record(coarse, ns);
+		}
+		latencies_merge(merged, fine);
+		same(merged, coarse);
+		latencies_free(coarse);
+		latencies_free(merged);
+	}
+}
+
+static void what_one_gave_another_takes(void **state)
+{
+	struct latencies *latencies = *state, *copy = latencies_new();
+	struct latencies_bucket bucket;
+	struct random random;
+	uint32_t at = 0;
+
+	random_seed(&random, 26);
+	for (int i = 0; i < 3000; i++) {
+		latencies_record(latencies,
+				 (int64_t)(random_next(&random) >> random_below(&random, 60)));
+	}
+	for (; latencies_next(latencies, at, &bucket); at = bucket.index + 1) {
+		assert_int_equal(latencies_add(copy, bucket.index, bucket.n), 0);
+	}
+	latencies_restore(copy, latencies_min(latencies), latencies_max(latencies),
+			  latencies_sum(latencies));
+	same(latencies, copy);
+	/* An empty one has nothing to restore, and is still empty. */
+	latencies_reset(copy);
+	latencies_restore(copy, 5, 6, 7);
+	latencies_record(copy, 100);
+	assert_int_equal(latencies_min(copy), 100);
+	assert_int_equal(latencies_max(copy), 100);
+	assert_int_equal(latencies_sum(copy), 100);
+	latencies_free(copy);
+}
+
+static void the_deviation_is_that_of_the_values(void **state)
+{
+	struct latencies *latencies = *state;
+	double sum = 0, squares = 0;
+	struct random random;
+
+	assert_true(latencies_deviation(latencies) == 0);
+	for (int i = 0; i < 10; i++) {
+		latencies_record(latencies, 123456789);
+	}
+	assert_true(latencies_deviation(latencies) == 0);
+	latencies_reset(latencies);
+	latencies_record(latencies, 10);
+	latencies_record(latencies, 20);
+	assert_true(latencies_deviation(latencies) == 5);
+	latencies_reset(latencies);
+	random_seed(&random, 27);
+	for (int i = 0; i < 10000; i++) {
+		double ns = 1e6 + 1e8 * random_unit(&random) * random_unit(&random);
+
+		latencies_record(latencies, (int64_t)ns);
+		sum += ns;
+		squares += ns * ns;
+	}
+	sum /= 10000;
+	squares = sqrt(squares / 10000 - sum * sum);
+	assert_true(fabs(latencies_deviation(latencies) - squares) < squares / 100);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -203,6 +385,12 @@ int main(void)
 		TEST(no_quantile_is_above_the_maximum),
 		TEST(agrees_with_a_sorted_array),
 		TEST(merging_is_as_if_all_were_recorded_in_one),
+		TEST(the_error_is_below_a_percent_where_it_matters),
+		TEST(every_bucket_holds_what_it_says),
+		TEST(reset_is_as_new),
+		TEST(coarser_ones_take_what_finer_ones_have),
+		TEST(what_one_gave_another_takes),
+		TEST(the_deviation_is_that_of_the_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
