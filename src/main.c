@@ -20,6 +20,7 @@ static const struct command {
 	{ "serve", "answer gRPC calls, and scrapes of the metrics", serve_main },
 	{ "client", "make one call, or drive load", client_main },
 	{ "probe", "ask a server for its health", probe_main },
+	{ "report", "show a run of load again, or compare several", report_main },
 	{ "version", "print the version", version_main },
 	{ "help", "print this text, or that of a command: echod help serve", help_main },
 };

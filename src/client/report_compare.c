@@ -188,7 +188,7 @@ static void table(struct page *page, const struct run *const *runs, size_t n, si
 	page_look(page, PAGE_BOLD);
 	page_print(page, "\n%*s%*s", LABEL_COLUMNS, "", VALUE_COLUMNS, "1");
 	for (size_t i = from; i < to; i++) {
-		page_print(page, "%*zu%*s", VALUE_COLUMNS, i + 1, DELTA_COLUMNS, "than 1");
+		page_print(page, "%*zu%*s", VALUE_COLUMNS, i + 1, DELTA_COLUMNS, "vs 1");
 	}
 	page_print(page, "\n");
 	page_look(page, PAGE_PLAIN);

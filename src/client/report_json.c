@@ -67,6 +67,15 @@ static void set_digits(struct tree *tree, json_t *in, const char *name, uint64_t
 	tree_text(tree, in, name, str_from(text));
 }
 
+/* As servers write it. */
+static void set_id(struct tree *tree, json_t *in, uint64_t id)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, id);
+	tree_text(tree, in, NULL, str_from(text));
+}
+
 static void set_plan(struct tree *tree, const struct run *run)
 {
 	json_t *in = tree_object(tree, tree->root, "plan");
@@ -232,7 +241,7 @@ static void set_backends(struct tree *tree, const struct recorder *results)
 		tree_ns(tree, in, "last_ns", backend->last_ns);
 		connections = tree_array(tree, in, "connections");
 		for (size_t j = 0; j < backend->n_connections; j++) {
-			set_digits(tree, connections, NULL, backend->connections[j]);
+			set_id(tree, connections, backend->connections[j]);
 		}
 		tree_bool(tree, in, "more_connections", backend->more_connections);
 	}

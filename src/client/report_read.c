@@ -131,7 +131,7 @@ static void read_plan(struct report_reader *reader, const json_t *root)
 	run->connection_lifetime_ns = report_reader_ns(reader, in, "connection_lifetime_ns", 0);
 	run->request_bytes = report_reader_count(reader, in, "request_bytes");
 	run->seed = report_reader_digits(
-		reader, report_reader_member(reader, in, "seed", JSON_STRING), "seed");
+		reader, report_reader_member(reader, in, "seed", JSON_STRING), "seed", 10);
 }
 
 static void read_measured(struct report_reader *reader, const json_t *root)
@@ -256,7 +256,8 @@ static void read_backend(struct report_reader *reader, const json_t *in,
 		report_reader_array(reader, in, "connections", RECORDER_MAX_BACKEND_CONNECTIONS);
 	json_array_foreach(connections, i, connection)
 	{
-		backend->connections[i] = report_reader_digits(reader, connection, "connections");
+		backend->connections[i] =
+			report_reader_digits(reader, connection, "connections", 16);
 	}
 	backend->n_connections = json_array_size(connections);
 	backend->more_connections = report_reader_bool(reader, in, "more_connections");

@@ -178,14 +178,19 @@ size_t report_reader_word(struct report_reader *reader, const json_t *in, const 
 	return i;
 }
 
-uint64_t report_reader_digits(struct report_reader *reader, const json_t *value, const char *member)
+uint64_t report_reader_digits(struct report_reader *reader, const json_t *value, const char *member,
+			      unsigned base)
 {
+	static const char digits[] = "0123456789abcdef";
 	const char *text = json_string_value(value);
 	uint64_t number = 0;
 
 	for (const char *c = text; c && *c; c++) {
-		if (*c < '0' || *c > '9' || __builtin_mul_overflow(number, 10, &number) ||
-		    __builtin_add_overflow(number, (uint64_t)(*c - '0'), &number)) {
+		const char *digit = strchr(digits, *c);
+
+		if (!digit || (unsigned)(digit - digits) >= base ||
+		    __builtin_mul_overflow(number, base, &number) ||
+		    __builtin_add_overflow(number, (uint64_t)(digit - digits), &number)) {
 			text = NULL;
 			break;
 		}

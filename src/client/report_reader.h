@@ -56,9 +56,9 @@ void report_reader_copy(struct report_reader *reader, const json_t *in, const ch
 /* One of `n` words; its index. */
 size_t report_reader_word(struct report_reader *reader, const json_t *in, const char *member,
 			  const char *const *words, size_t n);
-/* A whole number in a text. */
-uint64_t report_reader_digits(struct report_reader *reader, const json_t *value,
-			      const char *member);
+/* A whole number in a text, to the base 10 or 16. */
+uint64_t report_reader_digits(struct report_reader *reader, const json_t *value, const char *member,
+			      unsigned base);
 
 /* report_read_histogram.c: into an empty histogram of that precision. */
 void report_reader_histogram(struct report_reader *reader, const json_t *in, const char *member,

@@ -22,12 +22,15 @@ static void head(struct page *page, const struct run *run)
 	char when[64];
 	struct tm utc;
 
-	if (run->plan) {
-		page_look(page, PAGE_BOLD);
-		page_say(page, run->plan);
-		page_look(page, PAGE_PLAIN);
-		page_print(page, "\n");
+	page_look(page, PAGE_BOLD);
+	if (run->merged > 1) {
+		page_print(page, "%zu runs as one, the first of them: ", run->merged);
 	}
+	if (run->plan) {
+		page_say(page, run->plan);
+	}
+	page_look(page, PAGE_PLAIN);
+	page_print(page, run->plan || run->merged > 1 ? "\n" : "");
 	page_look(page, PAGE_FAINT);
 	if (run->name) {
 		page_say(page, run->name);
@@ -45,9 +48,6 @@ static void head(struct page *page, const struct run *run)
 	if (run->version) {
 		page_print(page, ", echod ");
 		page_say(page, run->version);
-	}
-	if (run->merged > 1) {
-		page_print(page, ", %zu runs in one", run->merged);
 	}
 	page_look(page, PAGE_PLAIN);
 	page_print(page, "\n\n");
