@@ -46,6 +46,7 @@ struct run_reconciled {
 	const char *problem; /* why there is nothing to compare; NULL: there is */
 	bool restarted;      /* the server's start time changed between the scrapes */
 	uint64_t received;   /* calls that it counted as begun */
+	uint64_t in_flight;  /* calls that it still ran when waiting for them was given up */
 	uint64_t by_status[GRPC_STATUS_COUNT]; /* as it ended them */
 };
 
@@ -56,7 +57,7 @@ struct run_reconciled {
 struct run_reconciliation {
 	size_t n; /* 0: not asked for */
 	struct run_reconciled *servers;
-	bool complete;                     /* every server could be asked, and none restarted */
+	bool complete; /* every server could be asked, none restarted, none had calls in flight */
 	uint64_t sent, received, answered; /* client: sent; servers: received; client: answered */
 	int64_t by_status[GRPC_STATUS_COUNT];
 	bool by_call; /* the next three are known */
