@@ -19,6 +19,12 @@
  *	run    takes the root away and melds its children in pairs: O(log n)
  *	       amortized, and the cost of many starts is paid only by those timers
  *	       that live until they fire.
+ *
+ * What costs most there is to stop the earliest, as whoever gives each of many calls
+ * the same time does all the while. So beside the heap there is a queue, in the order of
+ * being due: a timer that is due no earlier than its last is appended, and all that is
+ * done with it later is O(1). One that is due much later than those which follow it
+ * would keep them out; the first of them that would fit without it sends it to the heap.
  */
 
 int64_t timers_monotonic(void *context)
@@ -135,15 +141,51 @@ static void cut(struct timer *timer)
 	detach(timer);
 }
 
+static void add_to_heap(struct timers *timers, struct timer *timer)
+{
+	bool later = timers->running && timer->sequence >= timers->run;
+	struct timer **root = later ? &timers->started : &timers->root;
+
+	*root = *root ? meld(*root, timer) : timer;
+}
+
+static void unqueue(struct timers *timers, struct timer *timer)
+{
+	*(timer->prev ? &timer->prev->next : &timers->queue_first) = timer->next;
+	*(timer->next ? &timer->next->prev : &timers->queue_last) = timer->prev;
+	timer->queued = false;
+	detach(timer);
+}
+
+/* False: it would not be last. */
+static bool enqueue(struct timers *timers, struct timer *timer)
+{
+	struct timer *last = timers->queue_last;
+
+	if (last && timer->due_ns < last->due_ns) {
+		if (last->prev && timer->due_ns < last->prev->due_ns) {
+			return false;
+		}
+		unqueue(timers, last);
+		add_to_heap(timers, last);
+		last = timers->queue_last;
+	}
+	timer->queued = true;
+	timer->prev = last;
+	*(last ? &last->next : &timers->queue_first) = timer;
+	timers->queue_last = timer;
+	return true;
+}
+
 void timer_start_at(struct timers *timers, struct timer *timer, int64_t due_ns)
 {
-	struct timer **root = timers->running ? &timers->started : &timers->root;
-
 	timer_stop(timers, timer);
 	timer->due_ns = due_ns;
 	timer->sequence = timers->sequence++;
 	timer->active = true;
-	*root = *root ? meld(*root, timer) : timer;
+	if (!enqueue(timers, timer)) {
+		add_to_heap(timers, timer);
+	}
 }
 
 void timer_start(struct timers *timers, struct timer *timer, int64_t delay_ns)
@@ -159,7 +201,9 @@ void timer_start(struct timers *timers, struct timer *timer, int64_t delay_ns)
 void timer_remove(struct timers *timers, struct timer *timer)
 {
 	timer->active = false;
-	if (timer == timers->root) {
+	if (timer->queued) {
+		unqueue(timers, timer);
+	} else if (timer == timers->root) {
 		timers->root = take_children(timer);
 	} else if (timer == timers->started) {
 		timers->started = take_children(timer);
@@ -168,9 +212,24 @@ void timer_remove(struct timers *timers, struct timer *timer)
 	}
 }
 
+const struct timer *timers_first(const struct timers *timers)
+{
+	const struct timer *queued = timers->queue_first;
+
+	return timers->root && (!queued || before(timers->root, queued)) ? timers->root : queued;
+}
+
+bool timers_others(const struct timers *timers, const struct timer *timer)
+{
+	const struct timer *root = timers->root, *queued = timers->queue_first;
+
+	return (root && (root != timer || root->child)) ||
+	       (queued && (queued != timer || queued->next));
+}
+
 int64_t timers_next_ns(const struct timers *timers)
 {
-	const struct timer *first = timers->root;
+	const struct timer *first = timers_first(timers);
 	int64_t left_ns;
 
 	if (!first || (timers->started && before(timers->started, first))) {
@@ -185,17 +244,28 @@ int64_t timers_next_ns(const struct timers *timers)
 	return MAX(left_ns, 0);
 }
 
+/* The earliest that was started before timers_run() was; NULL: none. */
+static struct timer *earliest(const struct timers *timers)
+{
+	struct timer *queued = timers->queue_first;
+
+	if (queued && queued->sequence >= timers->run) {
+		queued = NULL; /* and so are those behind it */
+	}
+	return timers->root && (!queued || before(timers->root, queued)) ? timers->root : queued;
+}
+
 unsigned timers_run(struct timers *timers)
 {
 	int64_t now_ns = timers_now(timers);
+	struct timer *timer;
 	unsigned fired = 0;
 
 	assert(!timers->running);
 	timers->running = true;
-	while (timers->root && timers->root->due_ns <= now_ns) {
-		struct timer *timer = timers->root;
-
-		timer_stop(timers, timer);
+	timers->run = timers->sequence;
+	while ((timer = earliest(timers)) && timer->due_ns <= now_ns) {
+		timer_remove(timers, timer);
 		fired++;
 		timer->fire(timer);
 	}

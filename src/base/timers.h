@@ -1,6 +1,6 @@
 /*
- * Intrusive timers on an injected monotonic clock: a pairing heap, so starting
- * and stopping cannot fail and need no memory. The clock is given at creation;
+ * Intrusive timers on an injected monotonic clock: a pairing heap with a queue beside
+ * it, so starting and stopping cannot fail and need no memory. The clock is given at creation;
  * nothing here sleeps: the host asks timers_next_ns() how long it may, and
  * calls timers_run() when it wakes.
  *
@@ -15,16 +15,20 @@
 struct timer {
 	int64_t due_ns;
 	uint64_t sequence;
-	struct timer *child, *next, *prev; /* prev: parent if first child, else left sibling */
+	/* In the heap: prev is the parent of a first child, else the left sibling. */
+	struct timer *child, *next, *prev;
 	void (*fire)(struct timer *timer);
 	bool active;
+	bool queued; /* in the queue, and not in the heap */
 };
 
 struct timers {
 	struct timer *root;
 	struct timer
 		*started; /* a heap of their own for those started while timers_run() is at work */
+	struct timer *queue_first, *queue_last;
 	uint64_t sequence;
+	uint64_t run; /* timers from this number on wait for the next timers_run() */
 	bool running;
 	int64_t (*clock)(void *context); /* monotonic ns */
 	void *context;
@@ -68,6 +72,10 @@ static inline void timer_stop(struct timers *timers, struct timer *timer)
 	}
 }
 
+/* The earliest; NULL: none. Not while timers_run() is at work. */
+const struct timer *timers_first(const struct timers *timers);
+/* There is one beside this. Not while timers_run() is at work. */
+bool timers_others(const struct timers *timers, const struct timer *timer);
 /* ns until the earliest timer is due: 0 = due now, -1 = no timer. */
 int64_t timers_next_ns(const struct timers *timers);
 

@@ -32,10 +32,8 @@
 /* Something waits that libuv does not know of. The timer that measures lag keeps nothing alive. */
 static bool work_waits(const struct loop *loop)
 {
-	const struct timer *root = loop->timers.root;
-
 	return loop->holds > 0 || !list_empty(&loop->dirty) ||
-	       (root && (root != &loop->lag || root->child));
+	       timers_others(&loop->timers, &loop->lag);
 }
 
 static void update_reference(struct loop *loop)
@@ -58,10 +56,9 @@ void loop_unhold(struct loop *loop)
 	loop->holds--;
 }
 
-/* The heap's root is the earliest; asking it needs no look at the clock. */
 static void arm(struct loop *loop)
 {
-	const struct timer *first = loop->timers.root;
+	const struct timer *first = timers_first(&loop->timers);
 	int64_t due = INT64_MAX;
 	struct itimerspec spec = { 0 };
 
@@ -110,7 +107,7 @@ static void walk_dirty(struct loop *loop)
 /* The earliest timer is due within the window to spin in. */
 static bool due_soon(const struct loop *loop)
 {
-	const struct timer *first = loop->timers.root;
+	const struct timer *first = timers_first(&loop->timers);
 
 	return first && first->due_ns <= timers_now(&loop->timers) + loop->spin_ns;
 }
@@ -124,7 +121,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	if (loop->meters.iterations) {
 		counter_increment(loop->meters.iterations);
 	}
-	if (loop->timers.root) {
+	if (timers_first(&loop->timers)) {
 		timers_run(&loop->timers);
 	}
 	while (!list_empty(&loop->dirty) && round++ < MAX_ROUNDS) {

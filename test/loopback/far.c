@@ -285,7 +285,7 @@ void far_deinit(struct far *far)
 	far_run(far);
 	grpc_channel_free(far->channel);
 	buffer_free(&far->log);
-	assert(!far->timers.root);
+	assert(!timers_first(&far->timers));
 }
 
 const struct far_frame *far_heard(struct far_end *end, uint8_t type, uint32_t stream, unsigned n)

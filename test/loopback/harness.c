@@ -242,7 +242,7 @@ void pair_deinit(struct pair *pair)
 	assert(grpc_server_calls(pair->server) == 0);
 	grpc_channel_free(pair->channel);
 	grpc_server_free(pair->server);
-	assert(!pair->timers.root);
+	assert(!timers_first(&pair->timers));
 }
 
 /* The calling side */

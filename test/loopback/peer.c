@@ -169,7 +169,7 @@ void peer_deinit(struct peer *peer)
 	peer_disconnect(peer);
 	assert(grpc_server_calls(peer->server) == 0);
 	grpc_server_free(peer->server);
-	assert(!peer->timers.root);
+	assert(!timers_first(&peer->timers));
 }
 
 static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *out, size_t room,

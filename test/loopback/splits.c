@@ -215,7 +215,7 @@ static void replay(const struct buffer *bytes, const size_t *cuts, size_t n_cuts
 	assert_int_equal(grpc_server_calls(run.server), 0);
 	engine->ops->release(engine, 0);
 	grpc_server_free(run.server);
-	assert_null(run.timers.root);
+	assert_null(timers_first(&run.timers));
 	decode(&answer, transcript);
 	buffer_free(&answer);
 }

@@ -271,6 +271,69 @@ static void many_in_any_order(void **state)
 	free(many);
 }
 
+/* White box: neither an hour nor an instant in between sends the others to the heap. */
+static void timers_of_the_same_delay_are_a_queue(void **state)
+{
+	struct bench *bench = *state;
+	struct timers *timers = &bench->timers;
+	struct probe *hour = &bench->probes[20], *instant = &bench->probes[21];
+
+	for (int i = 0; i < 20; i++) {
+		bench->now_ns = i;
+		timer_start(timers, &bench->probes[i].timer, 100);
+		if (i == 5) {
+			timer_start(timers, &hour->timer, 3600 * NS_PER_S);
+			assert_true(hour->timer.queued);
+		} else if (i == 10) {
+			timer_start(timers, &instant->timer, 1);
+			assert_false(instant->timer.queued);
+			bench->now_ns++;
+			assert_int_equal(timers_run(timers), 1);
+			bench->n_fired = 0;
+		}
+	}
+	for (int i = 0; i < 20; i++) {
+		assert_true(bench->probes[i].timer.queued);
+	}
+	assert_false(hour->timer.queued);
+	assert_ptr_equal(timers_first(timers), &bench->probes[0].timer);
+	timer_stop(timers, &bench->probes[0].timer);
+	timer_stop(timers, &bench->probes[10].timer);
+	timer_stop(timers, &bench->probes[19].timer);
+	assert_ptr_equal(timers_first(timers), &bench->probes[1].timer);
+	bench->now_ns = 118;
+	assert_int_equal(timers_run(timers), 17);
+	assert_ptr_equal(timers_first(timers), &hour->timer);
+	assert_false(timers_others(timers, &hour->timer));
+	assert_true(timers_others(timers, &instant->timer));
+	timer_start(timers, &instant->timer, 1);
+	assert_true(timers_others(timers, &hour->timer));
+	assert_true(timers_others(timers, &instant->timer));
+	timer_stop(timers, &hour->timer);
+	assert_true(timers_others(timers, &hour->timer));
+	assert_false(timers_others(timers, &instant->timer));
+}
+
+static void start_one_that_was_due_before(struct probe *probe)
+{
+	timer_start_at(&probe->bench->timers, &probe->bench->probes[9].timer, 5);
+}
+
+/* The second goes from the queue to the heap meanwhile, and is due in this run all the same. */
+static void what_leaves_the_queue_in_a_run_still_fires_in_it(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->probes[0].then = start_one_that_was_due_before;
+	timer_start_at(&bench->timers, &bench->probes[0].timer, 1);
+	timer_start_at(&bench->timers, &bench->probes[1].timer, 10);
+	bench->now_ns = 20;
+	assert_int_equal(timers_run(&bench->timers), 2);
+	assert_fired(bench, (int[]){ 0, 1 }, 2);
+	assert_int_equal(timers_run(&bench->timers), 1);
+	assert_fired(bench, (int[]){ 9 }, 1);
+}
+
 /* --- against a model that looks at every timer each time ------------------ */
 
 static void model_start(struct bench *bench, struct probe *probe, int64_t delay_ns)
@@ -294,7 +357,9 @@ static void do_something(struct bench *bench)
 	if (random_below(&bench->random, 3) == 0) {
 		model_stop(bench, probe);
 	} else {
-		model_start(bench, probe, (int64_t)random_below(&bench->random, 50));
+		bool alike = random_below(&bench->random, 2) == 0; /* the queue's case */
+
+		model_start(bench, probe, alike ? 20 : (int64_t)random_below(&bench->random, 50));
 	}
 }
 
@@ -375,6 +440,8 @@ int main(void)
 		TEST(fire_may_move_what_is_due_with_it),
 		TEST(fire_may_free_its_own),
 		TEST(many_in_any_order),
+		TEST(timers_of_the_same_delay_are_a_queue),
+		TEST(what_leaves_the_queue_in_a_run_still_fires_in_it),
 		TEST(agrees_with_the_model),
 	};
 
