@@ -141,7 +141,7 @@ static void add_connection(struct recorder_backend *backend, uint64_t id)
 	backend->connections[backend->n_connections++] = id;
 }
 
-/* A number in hex, as echod writes it, below 2^56: there is a backend beside it. False: none. */
+/* A number in hex, as echod writes it. False: none. */
 static bool read_id(struct str text, uint64_t *ret_id)
 {
 	uint64_t id = 0;
@@ -161,7 +161,7 @@ static bool read_id(struct str text, uint64_t *ret_id)
 		}
 	}
 	*ret_id = id;
-	return id >> 56 == 0;
+	return true;
 }
 
 static void count_backend(struct recorder *recorder, const struct recorder_call *call, bool ok)
@@ -184,9 +184,10 @@ static void count_backend(struct recorder *recorder, const struct recorder_call 
 	if (backend->more_connections || !read_id(call->connection, &id)) {
 		return;
 	}
+	/* The same id of another backend, of which there are fewer than places, has another. */
 	known = &recorder->known_connections[(id + *guess) % RECORDER_KNOWN];
-	if (*known != (id << 8 | (*guess + UINT64_C(1)))) {
-		*known = id << 8 | (*guess + UINT64_C(1));
+	if (*known != id + 1) {
+		*known = id + 1;
 		add_connection(backend, id);
 	}
 }

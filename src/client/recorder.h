@@ -117,7 +117,7 @@ struct recorder {
 	uint64_t answers; /* recorder_answered(), as they come */
 	/* What was found before, so that it need not be searched for: places are hashes. */
 	uint8_t known_backends[RECORDER_KNOWN];     /* index in backends */
-	uint64_t known_connections[RECORDER_KNOWN]; /* id and backend; 0: none */
+	uint64_t known_connections[RECORDER_KNOWN]; /* id + 1; 0: none */
 };
 
 /* 0 or -ENOMEM; recorder_deinit() is due after either. */

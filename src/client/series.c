@@ -35,7 +35,7 @@ static void absorb(struct series_bin *into, struct series_bin *from)
 	*from = (struct series_bin){ 0 };
 }
 
-/* Each two neighbours become one. */
+/* Each two neighbours become one; the current one is to be found again. */
 static void halve(struct series *series)
 {
 	for (size_t i = 0; i < series->n; i++) {
@@ -45,8 +45,6 @@ static void halve(struct series *series)
 	}
 	series->n = (series->n + 1) / 2;
 	series->bin_ns *= 2;
-	series->current = 0;
-	series->current_ns = 0;
 }
 
 static struct series_bin *bin_at(struct series *series, int64_t at_ns)
@@ -95,9 +93,6 @@ void series_ended(struct series *series, int64_t at_ns, bool ok, int64_t latency
 
 int series_merge(struct series *into, const struct series *from)
 {
-	while (into->bin_ns < from->bin_ns) {
-		halve(into);
-	}
 	for (size_t i = 0; i < from->n; i++) {
 		const struct series_bin *bin = &from->bins[i];
 		struct series_bin *same = bin_at(into, (int64_t)i * from->bin_ns);

@@ -213,13 +213,9 @@ int64_t latencies_quantile(const struct latencies *latencies, double q)
 	return latencies_max(latencies);
 }
 
-/* Of what is known to lie in the bucket: between its edges, the minimum and the maximum. */
-static double middle_of(const struct latencies *latencies, const struct latencies_bucket *bucket)
+static double middle_of(const struct latencies_bucket *bucket)
 {
-	int64_t low = MAX(bucket->low_ns, latencies_min(latencies));
-	int64_t high = MIN(bucket->high_ns, latencies_max(latencies));
-
-	return ((double)low + (double)high) / 2;
+	return ((double)bucket->low_ns + (double)bucket->high_ns) / 2;
 }
 
 double latencies_deviation(const struct latencies *latencies)
@@ -231,10 +227,10 @@ double latencies_deviation(const struct latencies *latencies)
 		return 0;
 	}
 	for (uint32_t i = 0; latencies_next(latencies, i, &bucket); i = bucket.index + 1) {
-		sum += middle_of(latencies, &bucket) * (double)bucket.n;
+		sum += middle_of(&bucket) * (double)bucket.n;
 	}
 	for (uint32_t i = 0; latencies_next(latencies, i, &bucket); i = bucket.index + 1) {
-		double away = middle_of(latencies, &bucket) - sum / n;
+		double away = middle_of(&bucket) - sum / n;
 
 		squares += away * away * (double)bucket.n;
 	}

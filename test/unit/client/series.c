@@ -110,7 +110,7 @@ static void test_merging_is_as_if_all_had_been_in_one(void **state)
 		for (int i = 0; i < 500; i++) {
 			size_t part = (size_t)random_below(&random, 2);
 			/* One part is longer, now the first, now the second. */
-			uint64_t length = UINT64_C(1000000000) << (part == seed % 2 ? 12 : 3);
+			uint64_t length = UINT64_C(1000000000) << (part == seed % 2 ? 12 : 9);
 			int64_t at = (int64_t)random_below(&random, length);
 			int64_t latency = (int64_t)random_below(&random, 1000000);
 
