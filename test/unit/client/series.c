@@ -28,6 +28,7 @@ static void test_what_happens_is_in_its_second(void **state)
 
 	assert_int_equal(series->n, 0);
 	series_due(series, 0, 3);
+	assert_int_equal(series->n, 1);
 	series_started(series, NS_PER_S - 1);
 	series_started(series, NS_PER_S);
 	series_ended(series, 3 * NS_PER_S, true, 5);
