@@ -6,9 +6,9 @@
 
 #include "client/report_page.h"
 
-#define LABEL_COLUMNS 22
-#define VALUE_COLUMNS 11
-#define DELTA_COLUMNS 10
+#define LABEL_COLUMNS 20
+#define VALUE_COLUMNS 14 /* "max in flight" */
+#define DELTA_COLUMNS 9
 
 enum kind { KIND_NUMBER, KIND_SHARE, KIND_DURATION, KIND_WORD };
 
@@ -151,7 +151,6 @@ static void cell(struct page *page, const struct figure *figure, const struct ru
 	} else if (value >= 0) {
 		text_number(value, text, sizeof(text));
 	}
-	/* At least a blank before it: "max in flight" is longer than its column. */
 	page_print(page, " %*s", VALUE_COLUMNS - 1, text);
 }
 
@@ -202,7 +201,7 @@ static void table(struct page *page, const struct run *const *runs, size_t n, si
 			cell(page, &figures[f], runs[i]);
 			delta(page, &figures[f], runs[0], runs[i]);
 		}
-		page_print(page, "\n");
+		page_end_line(page);
 	}
 }
 

@@ -7,7 +7,7 @@
 #define LABEL_COLUMNS "14"
 #define ROWS          12
 /* What stands left of a bar. */
-#define FIGURE_COLUMNS 40
+#define FIGURE_COLUMNS 41
 #define MIN_BAR        8
 
 static void table_cell(struct page *page, int64_t ns)

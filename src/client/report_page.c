@@ -55,6 +55,16 @@ void page_paragraph(struct page *page, const struct buffer *text)
 	page_print(page, "\n");
 }
 
+void page_end_line(struct page *page)
+{
+	struct buffer *out = page->out;
+
+	while (buffer_len(out) > 0 && out->memory[out->end - 1] == ' ') {
+		out->end--;
+	}
+	page_print(page, "\n");
+}
+
 void page_look(struct page *page, enum page_look look)
 {
 	static const char *const codes[] = {

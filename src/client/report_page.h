@@ -18,6 +18,8 @@ void page_print(struct page *page, const char *format, ...) __attribute__((forma
 void page_say(struct page *page, const char *text);
 /* A sentence or more, broken at spaces so that it fits the columns; a newline at its end. */
 void page_paragraph(struct page *page, const struct buffer *text);
+/* Ends a line, without the spaces that it would end in. */
+void page_end_line(struct page *page);
 /* The look of what follows; nothing without colour. */
 void page_look(struct page *page, enum page_look look);
 /* Spaces until `text` would fill `columns`, on its left. */

@@ -68,8 +68,9 @@ void text_percent(double share, char *text, size_t size)
 	} else if (hundredths == 0 || hundredths >= 9995) {
 		snprintf(text, size, "%" PRIu64 " %%", (hundredths + 50) / 100);
 	} else if (hundredths >= 1000) {
-		snprintf(text, size, "%" PRIu64 ".%" PRIu64 " %%", (hundredths + 5) / 100,
-			 (hundredths + 5) % 100 / 10);
+		uint64_t tenths = (uint64_t)(percent * 10 + .5);
+
+		snprintf(text, size, "%" PRIu64 ".%" PRIu64 " %%", tenths / 10, tenths % 10);
 	} else {
 		snprintf(text, size, "%" PRIu64 ".%02" PRIu64 " %%", hundredths / 100,
 			 hundredths % 100);

@@ -136,6 +136,7 @@ static void test_a_share_is_nothing_or_all_only_where_it_is(void **state)
 	expect_percent(0.1234, "12.3 %");
 	expect_percent(0.2, "20.0 %");
 	expect_percent(0.09, "9.00 %");
+	expect_percent(0.105485, "10.5 %");
 	expect_percent(0.999, "99.9 %");
 	expect_percent(0.9996, "99.96 %");
 	expect_percent(0.99999, "99.99 %");
