@@ -42,7 +42,7 @@ void series_started(struct series *series, int64_t at_ns);
 /* A negative latency is none: the call met no server. */
 void series_ended(struct series *series, int64_t at_ns, bool ok, int64_t latency_ns);
 /*
- * Bins of unlike length become alike, as long as the longer. 0, or -ENOMEM: then `into` has the counts
- * of a part of `from`, or of none, and is of no more use.
+ * Bins of unlike length become alike, as long as the longer. 0, or -ENOMEM: then `into`
+ * has the counts of a part of `from`, or of none, and is of no more use.
  */
 int series_merge(struct series *into, const struct series *from);

@@ -208,7 +208,7 @@ static void test_what_is_offered_is_what_is_given(void **state)
 		schedule_init(&schedule, &spec, NULL);
 		next = schedule_next(&schedule);
 		for (uint64_t given = 0; given < 2000; given++) {
-			/* `given` calls start before `next`, which is the instant of the next one. */
+			/* `given` calls start before `next`, and one more then. */
 			assert_true(schedule_offered(&spec, next) <= (double)given);
 			if (next == INT64_MAX) {
 				break;
