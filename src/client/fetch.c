@@ -17,10 +17,11 @@ struct fetch {
 	int64_t due_ns;
 	size_t next; /* address to try */
 	struct loop_task step;
-	struct connection *connection; /* NULL: none */
-	bool ready;                    /* it was connected */
-	bool told;                     /* `done` was called, or is not to be */
-	int err;                       /* of the last attempt to connect */
+	struct connection *connection;   /* NULL: none */
+	struct connection_limits limits; /* its own, which it borrows */
+	bool ready;                      /* it was connected */
+	bool told;                       /* `done` was called, or is not to be */
+	int err;                         /* of the last attempt to connect */
 	char accept[64];
 	char target[FETCH_MAX_TARGET];
 };
@@ -162,7 +163,6 @@ static const struct connection_events connection_events = {
 
 static int try_address(struct fetch *fetch, const struct address *address)
 {
-	struct connection_limits limits = connection_default_limits;
 	struct transport *transport;
 	int err = transport_stream_connect(fetch->options.loop, address, &transport);
 
@@ -170,11 +170,12 @@ static int try_address(struct fetch *fetch, const struct address *address)
 		return err;
 	}
 	/* An address that never answers must leave time for the next. */
-	limits.connect_ns =
+	fetch->limits = connection_default_limits;
+	fetch->limits.connect_ns =
 		MAX(left_ns(fetch) / (int64_t)(fetch->options.server->n - fetch->next), NS_PER_MS);
-	limits.linger_ns = LINGER_NS;
+	fetch->limits.linger_ns = LINGER_NS;
 	fetch->err = 0;
-	fetch->connection = connection_new(fetch->options.loop, transport, &limits, NULL,
+	fetch->connection = connection_new(fetch->options.loop, transport, &fetch->limits, NULL,
 					   &connection_events, fetch);
 	return fetch->connection ? 0 : -ENOMEM;
 }
