@@ -47,6 +47,9 @@ enum grpc_content grpc_content_parse(struct str value)
 	if (str_equal(value, STR("application/grpc"))) {
 		return GRPC_CONTENT_PLAIN; /* as nearly all say it */
 	}
+	if (str_equal(value, STR("application/grpc+proto"))) {
+		return GRPC_CONTENT_PROTO; /* and as we do */
+	}
 	if (value.len < base.len || strncasecmp(value.data, base.data, base.len) != 0) {
 		return GRPC_CONTENT_OTHER;
 	}
