@@ -329,13 +329,13 @@ void chart_line_to(struct chart *chart, double x, double y)
 
 void chart_line_gap(struct chart *chart)
 {
-	if (chart->skipped) {
-		put_point(chart, chart->skipped_x, chart->skipped_y);
-	}
 	if (chart->points == 1) {
 		HTML(chart->html, "m-4 0h8"); /* a point alone would not be seen */
+	} else if (chart->skipped) {
+		put_point(chart, chart->skipped_x, chart->skipped_y);
 	}
 	chart->points = 0;
+	chart->skipped = false;
 }
 
 void chart_line_end(struct chart *chart)

@@ -53,6 +53,10 @@ void html_duration(struct html *html, int64_t ns)
 	char text[TEXT_NUMBER_MAX];
 	size_t n;
 
+	if (ns == 0) {
+		HTML(html, "0 s");
+		return;
+	}
 	text_duration(ns, text, sizeof(text));
 	n = strspn(text, "0123456789.");
 	HTML(html, "%.*s %s", (int)n, text, strcmp(text + n, "us") == 0 ? "&micro;s" : text + n);

@@ -141,6 +141,12 @@ static const char *verdict_class(const struct run *run)
 static void put_verdict(struct html *html, const struct run *run)
 {
 	HTML(html, "<div class=\"verdict%s\">\n<p><strong>", verdict_class(run));
+	if (recorder_answered(&run->results) == 0) {
+		HTML(html, "No call was answered.</strong></p>\n");
+		put_incomplete(html, run);
+		HTML(html, "</div>\n");
+		return;
+	}
 	if (run->schedule.n > 0) {
 		HTML(html, "Offered ");
 		put_rate(html, run_offered_rate(run));
@@ -228,7 +234,9 @@ static void page_begin(struct html *html, const struct run *const *runs, size_t 
 		HTML(html, "%zu load runs compared", n);
 	}
 	HTML(html, "</title>\n<style>\n");
-	TEXT_CHAIN(html->err, buffer_append_str(html->out, str_from(report_html_style)));
+	for (size_t i = 0; i < REPORT_HTML_STYLES; i++) {
+		TEXT_CHAIN(html->err, buffer_append_str(html->out, str_from(report_html_style[i])));
+	}
 	HTML(html, "</style>\n</head>\n<body>\n");
 }
 

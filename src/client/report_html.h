@@ -6,8 +6,9 @@
 #include "client/html.h"
 #include "client/run.h"
 
+#define REPORT_HTML_STYLES 2
 /* The content of <style>. */
-extern const char report_html_style[];
+extern const char *const report_html_style[REPORT_HTML_STYLES];
 
 /* Colours and dashes for so many runs; further ones begin again. */
 #define REPORT_HTML_COLOURS 8

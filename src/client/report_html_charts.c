@@ -128,7 +128,7 @@ static void percentile_chart(struct html *html, const struct run *const *runs, s
 	struct chart chart = { .html = html };
 	char class[32];
 
-	HTML(html, "<h2>Latency by percentile</h2>\n");
+	HTML(html, "<section class=\"figure\">\n<h2>Latency by percentile</h2>\n");
 	legend_begin(html);
 	if (n == 1) {
 		legend_line(html, "s0", "from the intended start: what a user feels");
@@ -154,6 +154,7 @@ static void percentile_chart(struct html *html, const struct run *const *runs, s
 				class_of(i, NULL, class, sizeof(class)));
 	}
 	chart_end(&chart);
+	HTML(html, "</section>\n");
 }
 
 /* --- over time ---------------------------------------------------------------------------- */
@@ -310,7 +311,7 @@ static void latency_chart(struct html *html, const struct run *const *runs, size
 	struct chart chart = { .html = html };
 	char class[32];
 
-	HTML(html, "<h2>Latency over time</h2>\n");
+	HTML(html, "<section class=\"figure\">\n<h2>Latency over time</h2>\n");
 	legend_begin(html);
 	if (n == 1) {
 		legend_line(html, "s3 thin", "max");
@@ -347,7 +348,7 @@ static void latency_chart(struct html *html, const struct run *const *runs, size
 	chart_end(&chart);
 	HTML(html,
 	     "<p class=\"note\">%s the calls that ended in each interval, failed or not, from "
-	     "their intended start; read to within 1/16.</p>\n",
+	     "their intended start; read to within 1/16.</p>\n</section>\n",
 	     n == 1 ? "Of" : "p99 of");
 }
 
@@ -398,7 +399,7 @@ static void rate_chart(struct html *html, const struct run *const *runs, size_t 
 	bool failed = n == 1 && runs[0]->results.first_error_ns >= 0;
 	char class[32];
 
-	HTML(html, "<h2>Rate over time</h2>\n");
+	HTML(html, "<section class=\"figure\">\n<h2>Rate over time</h2>\n");
 	legend_begin(html);
 	if (n == 1) {
 		legend_line(html, "s0", "ended");
@@ -434,6 +435,7 @@ static void rate_chart(struct html *html, const struct run *const *runs, size_t 
 		hovers(&chart, runs[0]);
 	}
 	chart_end(&chart);
+	HTML(html, "</section>\n");
 }
 
 void report_html_charts(struct html *html, const struct run *const *runs, size_t n)

@@ -429,9 +429,13 @@ static void cost(struct html *html, const struct run *run)
 void report_html_details(struct html *html, const struct run *run)
 {
 	assertion_table(html, run);
-	latency_table(html, &run->results);
+	if (recorder_answered(&run->results) > 0) {
+		latency_table(html, &run->results);
+	}
 	status_table(html, &run->results);
-	report_html_backends(html, run);
+	if (run->results.due > 0) {
+		report_html_backends(html, run);
+	}
 	reconciliation(html, run);
 	accounting(html, run);
 	cost(html, run);
