@@ -130,8 +130,6 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 		result.status = GRPC_INTERNAL;
 		result.message = STR("the server ended the call OK, without a reply");
 	}
-	instruments_call_ended(&call->client->instruments, result.status == GRPC_OK,
-			       result.latency_ns);
 	call->late = result.status == GRPC_DEADLINE_EXCEEDED;
 	call->code = print_result(call->client->plan, &result);
 	loop_schedule(call->client->loop, &call->finish);
@@ -174,7 +172,6 @@ static int fail(struct client *client, enum grpc_status status, const char *why)
 		.never_found = true,
 	};
 
-	instruments_call_ended(&client->instruments, false, 0);
 	return print_result(client->plan, &result);
 }
 

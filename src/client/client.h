@@ -6,6 +6,7 @@
 
 #include "client/dial.h"
 #include "client/exporter.h"
+#include "client/instruments.h"
 #include "client/plan.h"
 #include "grpc/call.h"
 #include "net/loop.h"

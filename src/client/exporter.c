@@ -1,16 +1,13 @@
 #include "client/exporter.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/list.h"
-#include "http2/session.h"
 #include "metrics/process.h"
 #include "net/connection.h"
 #include "net/listener.h"
-#include "version.h"
 #include "web/routes.h"
 #include "web/scrape.h"
 
@@ -33,90 +30,6 @@ struct visitor {
 	struct exporter *exporter;
 	struct connection *connection;
 };
-
-/* One that has no labels. NULL: no memory. */
-static struct counter *plain_counter(struct registry *registry, const char *name, const char *help)
-{
-	struct family *family = registry_family(registry, METRIC_COUNTER, name, help, NULL);
-
-	return family ? family_counter(family, NULL) : NULL;
-}
-
-/* What the channels of a run count. 0 or -ENOMEM. */
-static int channel_meters_init(struct instruments *instruments)
-{
-	struct registry *registry = instruments->registry;
-	struct grpc_channel_meters *meters = &instruments->channel;
-
-	meters->attempts = plain_counter(registry, "echod_client_attempts_total",
-					 "Streams that calls were given: more than calls where "
-					 "some were sent anew.");
-	meters->transparent_retries =
-		plain_counter(registry, "echod_client_transparent_retries_total",
-			      "Of them, those of calls that no server had seen before.");
-	meters->connects_failed =
-		plain_counter(registry, "echod_client_connects_failed_total",
-			      "Attempts to connect that found no server, or none that answers.");
-	meters->connections_lost =
-		plain_counter(registry, "echod_client_connections_lost_total",
-			      "Connections that ended without a goodbye of either side.");
-	meters->stream_waits =
-		plain_counter(registry, "echod_client_stream_waits_total",
-			      "Calls that found the server's limit of streams reached.");
-	return meters->attempts && meters->transparent_retries && meters->connects_failed &&
-			       meters->connections_lost && meters->stream_waits
-		       ? 0
-		       : -ENOMEM;
-}
-
-int instruments_init(struct instruments *instruments)
-{
-	static const char *const call_labels[] = { "method", "status", NULL };
-	static const char *const build_labels[] = { "version", "revision", "compiler",
-						    "libuv",   "nghttp2",  NULL };
-	struct family *calls, *latency, *build;
-	struct gauge *one;
-
-	*instruments = (struct instruments){ .registry = registry_new() };
-	if (!instruments->registry) {
-		return -ENOMEM;
-	}
-	calls = registry_family(instruments->registry, METRIC_COUNTER, "grpc_calls_total",
-				"Total number of gRPC calls", call_labels);
-	latency =
-		registry_histogram_family(instruments->registry, "grpc_call_latency_seconds",
-					  "Latency of gRPC calls", NULL, &histogram_default_bounds);
-	build = registry_family(instruments->registry, METRIC_GAUGE, "echod_build_info",
-				"Constant 1; the labels name this build and the libraries that it "
-				"runs with.",
-				build_labels);
-	if (!calls || !latency || !build) {
-		return -ENOMEM;
-	}
-	instruments->calls_ok = family_counter(calls, (const char *[]){ "Echo", "success" });
-	instruments->calls_failed = family_counter(calls, (const char *[]){ "Echo", "fail" });
-	instruments->latency = family_histogram(latency, NULL);
-	one = family_gauge(build,
-			   (const char *[]){ echod_version, echod_revision, echod_compiler,
-					     net_library_version(), http2_library_version() });
-	if (!instruments->calls_ok || !instruments->calls_failed || !instruments->latency || !one) {
-		return -ENOMEM;
-	}
-	gauge_set(one, 1);
-	return channel_meters_init(instruments);
-}
-
-void instruments_deinit(struct instruments *instruments)
-{
-	registry_free(instruments->registry);
-	instruments->registry = NULL;
-}
-
-void instruments_call_ended(struct instruments *instruments, bool ok, int64_t latency_ns)
-{
-	counter_increment(ok ? instruments->calls_ok : instruments->calls_failed);
-	histogram_observe(instruments->latency, (double)latency_ns / NS_PER_S);
-}
 
 static void evict(void *host)
 {

@@ -192,12 +192,10 @@ static void on_message(struct grpc_call *call, const void *message)
 static void record(struct slot *slot, const struct grpc_outcome *outcome, int64_t latency_ns)
 {
 	struct load *load = slot->lane->load;
-	bool ok = outcome->status == GRPC_OK && slot->echoed;
 
 	if (outcome->origin == GRPC_FROM_PEER) {
 		load->lost_ns = 0;
 	}
-	instruments_call_ended(&load->client->instruments, ok, latency_ns);
 	if (outcome->status == GRPC_OK && !slot->echoed) {
 		old_recorder_mismatched(&load->results, latency_ns);
 	} else if (load->signal && outcome->status == GRPC_CANCELLED &&
