@@ -86,9 +86,10 @@ struct recorder {
 	uint64_t by_status[GRPC_STATUS_COUNT];
 	uint64_t by_origin[RECORDER_ORIGINS][GRPC_STATUS_COUNT]; /* the same calls, apart */
 	uint64_t mismatched, never_found;
-	uint64_t answered_while_due; /* of the answers, those by the instant of the last due call */
-	uint64_t attempts, retries;  /* streams that calls were given; of them beyond the first */
-	uint64_t stream_waits;       /* calls that found the peer's limit of streams reached */
+	/* Of the answers, those by the start of the last call that was not deferred. */
+	uint64_t answered_while_due;
+	uint64_t attempts, retries; /* streams that calls were given; of them beyond the first */
+	uint64_t stream_waits;      /* calls that found the peer's limit of streams reached */
 
 	/* ok: by_status[GRPC_OK]; failed: all else that is done, never_found excepted. */
 	struct latencies *latency_ok,
@@ -128,7 +129,6 @@ void recorder_deinit(struct recorder *recorder);
 static inline void recorder_due(struct recorder *recorder, int64_t at_ns, uint64_t n)
 {
 	recorder->due += n;
-	recorder->answered_while_due = recorder->answers;
 	series_due(&recorder->series, at_ns, n);
 }
 
@@ -136,7 +136,11 @@ static inline void recorder_due(struct recorder *recorder, int64_t at_ns, uint64
 static inline void recorder_started(struct recorder *recorder, int64_t at_ns, bool deferred)
 {
 	recorder->started++;
-	recorder->deferred += deferred;
+	if (deferred) {
+		recorder->deferred++;
+	} else {
+		recorder->answered_while_due = recorder->answers;
+	}
 	series_started(&recorder->series, at_ns);
 }
 

@@ -552,10 +552,11 @@ static void test_answers_while_calls_are_due_are_known(void **state)
 {
 	struct recorder *recorder = *state;
 
-	recorder_due(recorder, 0, 2);
+	recorder_started(recorder, 0, false);
 	end(recorder, 100, GRPC_OK);
-	recorder_due(recorder, 200, 1);
+	recorder_started(recorder, 200, false);
 	end(recorder, 300, GRPC_OK);
+	recorder_started(recorder, 300, true); /* it was due long before */
 	end(recorder, 400, GRPC_OK);
 	assert_int_equal(recorder->answered_while_due, 1);
 }

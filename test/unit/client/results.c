@@ -147,6 +147,29 @@ static void test_a_server_that_falls_behind_is_the_limit(void **state)
 	}
 }
 
+/* The same with a bound on calls in flight: they start late, and all are answered. */
+static void test_deferred_calls_are_not_achieved_in_time(void **state)
+{
+	struct run *run = *state;
+	struct recorder *results = &run->results;
+	int64_t away_ns = 2 * NS_PER_MS, now_ns = 0;
+
+	schedule(run, "1000");
+	run->offered_ns = 10 * NS_PER_S;
+	for (int64_t i = 0; i < 10000; i++) { /* one at a time */
+		bool deferred = i * NS_PER_MS < now_ns;
+
+		now_ns = MAX(now_ns, i * NS_PER_MS);
+		recorder_due(results, i * NS_PER_MS, 1);
+		recorder_started(results, now_ns, deferred);
+		now_ns += away_ns;
+		answer(results, i * NS_PER_MS, now_ns);
+	}
+	run->elapsed_ns = now_ns;
+	assert_int_equal(run_limit(run), RUN_LIMIT_MAX_IN_FLIGHT);
+	assert_true(achieved(run) > .499 && achieved(run) < .501);
+}
+
 static void test_a_closed_loop_achieves_what_is_answered(void **state)
 {
 	struct run *run = *state;
@@ -485,6 +508,7 @@ int main(void)
 		TEST(a_schedule_that_is_kept_is_achieved),
 		TEST(a_straggler_does_not_make_a_run_slow),
 		TEST(a_server_that_falls_behind_is_the_limit),
+		TEST(deferred_calls_are_not_achieved_in_time),
 		TEST(a_closed_loop_achieves_what_is_answered),
 		TEST(calls_that_all_start_at_once_have_a_rate),
 		TEST(nothing_at_all_is_no_rate),
