@@ -82,7 +82,7 @@ struct grpc_channel_meters {
 	struct counter *transparent_retries; /* of them, beyond a call's first */
 	struct counter *connects_failed;
 	struct counter *connections_lost; /* they ended without a goodbye of either side */
-	struct counter *stream_waits; /* calls that found the peer's limit of streams reached */
+	struct counter *stream_waits;     /* calls that found the peer's limit of streams reached */
 };
 
 struct grpc_channel_options {
