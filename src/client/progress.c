@@ -26,6 +26,10 @@
 #define COLOUR_CARE "\033[33m"
 #define COLOUR_OFF  "\033[0m"
 
+/* All that follows the cursor, from the beginning of its row on. */
+#define CLEAR_ROWS        "\r\033[J"
+#define BACK_TO_THE_FIRST "\r\033[A"
+
 /* Something that a row says, or does not where others matter more. */
 struct field {
 	char text[FIELD_TEXT]; /* ASCII */
@@ -212,8 +216,8 @@ static void add_numbers(struct fields *fields, const struct progress_view *view)
 	}
 }
 
-/* "[####----]  ": in what `columns` leave; returns how many it takes. */
-static unsigned append_bar(struct buffer *out, double share, unsigned columns)
+/* "[####----]  ", as long as `columns` let it. */
+static int append_bar(struct buffer *out, double share, unsigned columns)
 {
 	char bar[BAR_LONGEST + 1];
 	unsigned n = MIN(columns, BAR_LONGEST + 2 + GAP), full;
@@ -226,11 +230,10 @@ static unsigned append_bar(struct buffer *out, double share, unsigned columns)
 	memset(bar, '#', full);
 	memset(bar + full, '-', n - full);
 	bar[n] = '\0';
-	return buffer_printf(out, "[%s]%*s", bar, GAP, "") < 0 ? 0 : n + 2 + GAP;
+	return buffer_printf(out, "[%s]%*s", bar, GAP, "");
 }
 
-int progress_rows(struct buffer *out, const struct progress_view *view, unsigned columns,
-		  unsigned ret_drawn[PROGRESS_ROWS])
+int progress_rows(struct buffer *out, const struct progress_view *view, unsigned columns)
 {
 	struct fields time = { .n = 0 }, numbers = { .n = 0 };
 	double share = add_time(&time, view);
@@ -239,13 +242,11 @@ int progress_rows(struct buffer *out, const struct progress_view *view, unsigned
 	/* The column at the edge stays free: some terminals break there already. */
 	columns = MAX(columns, 1) - 1;
 	fit(&time, columns);
-	ret_drawn[0] = width(&time);
 	if (phase_length(view) > 0 || share > 0) {
-		ret_drawn[0] += append_bar(out, share, columns - ret_drawn[0]);
+		TEXT_CHAIN(err, append_bar(out, share, columns - width(&time)));
 	}
 	add_numbers(&numbers, view);
 	fit(&numbers, columns);
-	ret_drawn[1] = width(&numbers);
 	TEXT_CHAIN(err, append(out, &time, view->options->colour));
 	TEXT_PRINT(err, out, "\n");
 	TEXT_CHAIN(err, append(out, &numbers, view->options->colour));
@@ -369,22 +370,6 @@ static unsigned terminal_columns(void)
 									       : COLUMNS_UNKNOWN;
 }
 
-/*
- * To where the rows began, and clear what stands there. A terminal that became narrower
- * has broken them into more.
- */
-static int append_clear(struct buffer *out, const unsigned drawn[PROGRESS_ROWS], unsigned columns)
-{
-	unsigned up = PROGRESS_ROWS - 1;
-	int err = 0;
-
-	for (size_t i = 0; i < PROGRESS_ROWS; i++) {
-		up += drawn[i] > 0 ? (drawn[i] - 1) / columns : 0;
-	}
-	TEXT_PRINT(err, out, "\r\033[%uA\033[J", up);
-	return err;
-}
-
 /* All or nothing, and only now: progress is not worth waiting for. */
 static bool write_now(struct bytes text)
 {
@@ -394,18 +379,19 @@ static bool write_now(struct bytes text)
 	       write(STDERR_FILENO, text.data, text.len) > 0;
 }
 
+/*
+ * The cursor goes back to where the rows begin, so that it takes no counting to clear them:
+ * a terminal that becomes narrower may break them into more.
+ */
 static void draw_rows(struct progress *progress, const struct progress_view *view)
 {
-	unsigned columns = terminal_columns(), drawn[PROGRESS_ROWS];
 	int err = 0;
 
-	if (progress->standing) {
-		TEXT_CHAIN(err, append_clear(&progress->line, progress->drawn, columns));
-	}
-	TEXT_CHAIN(err, progress_rows(&progress->line, view, columns, drawn));
+	TEXT_PRINT(err, &progress->line, CLEAR_ROWS);
+	TEXT_CHAIN(err, progress_rows(&progress->line, view, terminal_columns()));
+	TEXT_PRINT(err, &progress->line, BACK_TO_THE_FIRST);
 	if (err == 0 && write_now(buffer_bytes(&progress->line))) {
 		progress->standing = true;
-		memcpy(progress->drawn, drawn, sizeof(drawn));
 	}
 }
 
@@ -452,17 +438,21 @@ void progress_start(struct progress *progress, const struct progress_options *op
 	timer_start(options->timers, &progress->tick, progress->interval_ns);
 }
 
+void progress_clear(struct progress *progress)
+{
+	if (progress->standing &&
+	    write_now((struct bytes){ (const uint8_t *)CLEAR_ROWS, sizeof(CLEAR_ROWS) - 1 })) {
+		progress->standing = false;
+	}
+}
+
 void progress_stop(struct progress *progress)
 {
 	if (!progress->options.timers) {
 		return;
 	}
 	timer_stop(progress->options.timers, &progress->tick);
-	buffer_clear(&progress->line);
-	if (progress->standing &&
-	    append_clear(&progress->line, progress->drawn, terminal_columns()) == 0) {
-		(void)write_now(buffer_bytes(&progress->line));
-	}
+	progress_clear(progress);
 	buffer_free(&progress->line);
 	latencies_free(progress->since);
 	latencies_free(progress->scratch);

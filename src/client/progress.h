@@ -16,8 +16,6 @@
 #include "base/timers.h"
 #include "client/recorder.h"
 
-#define PROGRESS_ROWS 2
-
 enum progress_phase {
 	PROGRESS_WARMING_UP, /* the load, not measured yet */
 	PROGRESS_RUNNING,
@@ -61,15 +59,19 @@ struct progress {
 	const struct recorder *last_results;
 	struct progress_before before;
 	struct latencies *since, *scratch; /* what came after it; NULL: no memory */
-	bool standing;                 /* rows stand on the terminal, which the next ones replace */
-	unsigned drawn[PROGRESS_ROWS]; /* columns of each */
+	bool standing; /* rows stand on the terminal, which the next ones replace */
 	struct buffer line;
 };
 
 /* Starts ticking. What `options` points to is borrowed until progress_stop(). */
 void progress_start(struct progress *progress, const struct progress_options *options);
 /*
- * Takes the row away from the terminal. Idempotent; no effect on one that was never
+ * Takes the rows away from the terminal until the next ones are due: for a line of
+ * another's.
+ */
+void progress_clear(struct progress *progress);
+/*
+ * Takes them away for good. Idempotent; no effect on one that was never
  * started but is zeroed.
  */
 void progress_stop(struct progress *progress);
@@ -86,13 +88,12 @@ struct progress_view {
 	int64_t lag_p99_ns; /* open loop; 0: none */
 };
 /*
- * For a terminal so wide: what matters least is left out where it does not fit. Ends without
- * a newline. `ret_drawn`: columns that each row takes. 0 or -ENOMEM.
+ * Two rows for a terminal so wide, the second without a newline: what matters least is
+ * left out where it does not fit. 0 or -ENOMEM.
  *
  *	[###############-----------------------]  12s/30s
  *	9991/s of 10000/s  42 in flight  0 errors  p50 1.234ms  p99 4.001ms
  */
-int progress_rows(struct buffer *out, const struct progress_view *view, unsigned columns,
-		  unsigned ret_drawn[PROGRESS_ROWS]);
+int progress_rows(struct buffer *out, const struct progress_view *view, unsigned columns);
 /* All of it, on one plain line without a newline. 0 or -ENOMEM. */
 int progress_line(struct buffer *out, const struct progress_view *view);
