@@ -281,11 +281,17 @@ static void reconciled_servers(struct html *html, const struct run_reconciliatio
 		html_string(html, server->url);
 		HTML(html, "</td>");
 		count_cell(html, server->received);
-		HTML(html, "<td%s>", server->problem || server->restarted ? " class=\"bad\"" : "");
+		HTML(html, "<td%s>",
+		     server->problem || server->restarted || server->in_flight > 0
+			     ? " class=\"bad\""
+			     : "");
 		if (server->problem) {
 			html_string(html, server->problem);
 		} else {
-			HTML(html, "%s", server->restarted ? "was restarted" : "");
+			HTML(html, "%s",
+			     server->restarted       ? "was restarted"
+			     : server->in_flight > 0 ? "has calls in flight"
+						     : "");
 		}
 		HTML(html, "</td></tr>\n");
 	}

@@ -290,6 +290,7 @@ static void set_servers(struct tree *tree, json_t *in, const struct run_reconcil
 		tree_text(tree, server, "problem", str_from(one->problem));
 		tree_bool(tree, server, "restarted", one->restarted);
 		tree_count(tree, server, "received", one->received);
+		tree_count(tree, server, "in_flight", one->in_flight);
 		by_status = tree_object(tree, server, "by_status");
 		for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
 			if (one->by_status[status] > 0) {

@@ -380,7 +380,9 @@ static void write_reconciliation(struct writer *writer, const struct run *run)
 		return;
 	}
 	count(writer, "echod_run_reconciliation_complete",
-	      "Whether every server could be asked, and none was restarted: 1, or 0", of->complete);
+	      "Whether every server could be asked, none was restarted or had calls in flight: 1, "
+	      "or 0",
+	      of->complete);
 	count(writer, "echod_run_reconciliation_sent", "Calls that the client sent", of->sent);
 	count(writer, "echod_run_reconciliation_received", "Calls that servers received",
 	      of->received);

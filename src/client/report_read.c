@@ -365,6 +365,7 @@ static void read_server(struct report_reader *reader, const json_t *in, struct r
 	ret->problem = report_reader_text(reader, in, "problem");
 	ret->restarted = report_reader_bool(reader, in, "restarted");
 	ret->received = report_reader_count(reader, in, "received");
+	ret->in_flight = report_reader_count(reader, in, "in_flight");
 	read_by_status(reader, in, "by_status", 0, by_status);
 	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
 		ret->by_status[status] = (uint64_t)by_status[status];

@@ -192,6 +192,11 @@ static void server_row(struct page *page, const struct run_reconciled *server)
 			}
 		}
 	}
+	if (server->in_flight > 0) {
+		page_look(page, PAGE_BAD);
+		page_print(page, "; %" PRIu64 " still in flight", server->in_flight);
+		page_look(page, PAGE_PLAIN);
+	}
 	if (server->restarted) {
 		page_look(page, PAGE_BAD);
 		page_print(page, "; it was restarted meanwhile, so its counts began anew");

@@ -279,7 +279,10 @@ static void test_reconciliation(void **state)
 	struct run_reconciled servers[] = {
 		{ .url = "http://a:2112/metrics", .received = 500, .by_status = { 498, 0, 2 } },
 		{ .url = "http://b:2112/metrics", .problem = "connection refused" },
-		{ .url = "http://c:2112/metrics", .received = 10, .restarted = true },
+		{ .url = "http://c:2112/metrics",
+		  .received = 10,
+		  .in_flight = 4,
+		  .restarted = true },
 	};
 	struct run_reconciliation *all = &run->reconciliation;
 
@@ -311,8 +314,10 @@ static void test_reconciliation(void **state)
 		.examples = "17, 203-207",
 	};
 	expect_part(run, "  http://b:2112/metrics: not compared: connection refused\n");
-	expect_part(run, "  http://c:2112/metrics: received 10; it was restarted meanwhile, so its "
-			 "counts began anew\n");
+	expect_part(run,
+		    "  http://c:2112/metrics: received 10; 4 still in flight; it was restarted "
+		    "meanwhile, so its "
+		    "counts began anew\n");
 	expect_part(run, "  servers minus client: received +1 (off by one), OK -3, UNAVAILABLE -1 "
 			 "(off by one) (of what could be compared)\n");
 	expect_part(run, "  call by call: 2 never arrived, 3 arrived twice, 1 answered and not "

@@ -173,6 +173,7 @@ static inline void runs_random_reconciliation(struct run *run, struct random *ra
 			.problem = runs_text(run, random),
 			.restarted = random_below(random, 2),
 			.received = random_below(random, 1000),
+			.in_flight = random_below(random, 3),
 		};
 		all->servers[i].by_status[random_below(random, GRPC_STATUS_COUNT)] = 5;
 		all->n = i + 1;
