@@ -127,6 +127,7 @@ static void set_quantiles(struct tree *tree, json_t *summary, const char *name,
 	for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++) {
 		tree_ns(tree, in, quantiles[i].name, latencies_quantile(latencies, quantiles[i].q));
 	}
+	tree_ns(tree, in, "max_ns", latencies_max(latencies));
 }
 
 static void set_summary(struct tree *tree, const struct run *run)
