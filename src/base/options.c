@@ -439,6 +439,17 @@ static enum options_result set_defaults(struct parse *parse)
 	return OPTIONS_OK;
 }
 
+static void tell_given(const struct parse *parse)
+{
+	for (size_t i = 0; i < parse->options->n; i++) {
+		size_t offset = parse->options->table[i].given;
+
+		if (offset != 0) {
+			*(bool *)((char *)parse->values + offset) = parse->seen[i];
+		}
+	}
+}
+
 enum options_result options_parse(const struct options *options, void *values, int argc,
 				  char **argv, char **envp, struct option_strings *ret_operands,
 				  void (*warn)(const char *variable), char *error, size_t size)
@@ -465,6 +476,9 @@ enum options_result options_parse(const struct options *options, void *values, i
 	}
 	if (result == OPTIONS_OK && envp && options->environment) {
 		result = read_environment(&parse, envp, warn);
+	}
+	if (result == OPTIONS_OK) {
+		tell_given(&parse);
 	}
 	free(parse.seen);
 	return result;

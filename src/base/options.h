@@ -41,6 +41,8 @@ struct option {
 	const char *group; /* heading in --help; equal neighbours share one */
 	uint64_t min, max; /* of numbers, sizes, ns: inclusive; max 0 = no bound */
 	const char *const *choices; /* OPTION_ENUM: NULL-terminated */
+	/* Offset of a bool: was it given, by flag or variable? 0: nobody asks. */
+	size_t given;
 	/* OPTION_CUSTOM: 0, or -1 with a reason ("is not ...") written to `why`. */
 	int (*parse)(const char *text, void *value, char *why, size_t size);
 };

@@ -74,7 +74,7 @@ static int print_result(const struct plan *plan, const struct call_report *resul
 {
 	int code = EXIT_DONE;
 
-	if (plan->json) {
+	if ((plan->outputs[0].format == REPORT_JSON)) {
 		code = print_json(result);
 	} else if (result->status == GRPC_OK) {
 		code = print_reply(result);
@@ -111,7 +111,7 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 	struct call *call = grpc_call_context(grpc_call);
 	const struct grpc_peer *peer = grpc_call_peer(grpc_call);
 	struct call_report result = {
-		.target = call->client->plan->target.text,
+		.target = call->client->plan->targets[0].text,
 		.peer = peer ? peer->address : NULL,
 		.status = outcome->status,
 		.message = outcome->message,
@@ -166,7 +166,7 @@ static const struct dialer_events dialer_events = { 0 };
 static int fail(struct client *client, enum grpc_status status, const char *why)
 {
 	struct call_report result = {
-		.target = client->plan->target.text,
+		.target = client->plan->targets[0].text,
 		.status = status,
 		.message = str_from(why),
 		.never_found = true,

@@ -26,7 +26,7 @@ struct grpc_channel *client_channel_new(struct client *client,
 		.random = &client->random,
 		/* Somebody waits for this one client; the protocol's second is for fleets. */
 		.backoff = { .initial_ns = 100 * NS_PER_MS, .max_ns = NS_PER_S },
-		.authority = client->plan->target.authority,
+		.authority = client->plan->targets[0].authority,
 		.user_agent = client->user_agent,
 	};
 
@@ -81,7 +81,7 @@ void client_note_goaway(const struct client *client, uint32_t code, struct str d
 	if (code == HTTP2_NO_ERROR) {
 		return;
 	}
-	if (buffer_printf(&text, "%s ends the connection: %s", client->plan->target.text,
+	if (buffer_printf(&text, "%s ends the connection: %s", client->plan->targets[0].text,
 			  http2_error_name(code)) == 0 &&
 	    (debug.len == 0 ||
 	     (buffer_append_str(&text, STR(", ")) == 0 && text_visible(&text, debug) == 0))) {
@@ -120,7 +120,7 @@ static int run_resolved(struct client *client)
 	const struct plan *plan = client->plan;
 	char why[512];
 
-	if (dial_resolve(&client->target, &plan->target.spec, plan->target.text, plan->timeout_ns,
+	if (dial_resolve(&client->target, &plan->targets[0].spec, plan->targets[0].text, plan->timeout_ns,
 			 why, sizeof(why)) < 0) {
 		return plan->load ? load_unresolved(client, why) : call_unresolved(client, why);
 	}

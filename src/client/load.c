@@ -387,7 +387,7 @@ static void begin(struct load *load)
 static bool print_summary(const struct load *load)
 {
 	const struct old_report_run run = {
-		.target = load->plan->target.text,
+		.target = load->plan->targets[0].text,
 		.concurrency = load->plan->concurrency,
 		.connections = load->plan->connections,
 		.elapsed_ns = load->end_ns - load->begin_ns,
@@ -399,7 +399,7 @@ static bool print_summary(const struct load *load)
 		.ended_by = load->ended_by,
 	};
 	struct buffer text = BUFFER_INIT;
-	bool printed = (load->plan->json ? old_report_run_json(&text, &run)
+	bool printed = ((load->plan->outputs[0].format == REPORT_JSON) ? old_report_run_json(&text, &run)
 					 : old_report_run_text(&text, &run)) == 0;
 
 	if (!printed) {

@@ -291,7 +291,7 @@ static int read_ramp(const char *text, struct schedule_spec *spec, char *why, si
 /* What stands behind the first rate of steps: ",2000,4000/30s". */
 static int read_steps(const char *text, struct schedule_spec *spec, char *why, size_t size)
 {
-	int64_t length_ns;
+	int64_t length_ns = 0;
 
 	while (*text == ',') {
 		struct schedule_piece *piece = &spec->pieces[spec->n];

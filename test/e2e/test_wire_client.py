@@ -356,7 +356,7 @@ def test_attempts_are_counted_apart_from_the_call(host, run):
     assert (result["status"], result["attempts"]) == ("OK", 2)
 
 
-@pytest.mark.parametrize("flag", [[], ["--gzip"]], ids=["plain", "gzip"])
+@pytest.mark.parametrize("flag", [[], ["--compression=gzip"]], ids=["plain", "gzip"])
 def test_a_request_is_compressed_where_that_is_asked_for(host, run, flag):
     seen = []
 

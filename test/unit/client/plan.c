@@ -55,12 +55,12 @@ static void test_by_default_one_call(void **state)
 	(void)state;
 	accept_plan("");
 	assert_false(plan.load);
-	assert_false(plan.json);
+	assert_false((plan.outputs[0].format == REPORT_JSON));
 	assert_false(plan.web);
 	assert_true(plan.progress);
 	assert_int_equal(plan.timeout_ns, 20 * NS_PER_S);
-	assert_string_equal(plan.target.text, "127.0.0.1:9876");
-	assert_string_equal(plan.target.authority, "127.0.0.1:9876");
+	assert_string_equal(plan.targets[0].text, "127.0.0.1:9876");
+	assert_string_equal(plan.targets[0].authority, "127.0.0.1:9876");
 	expect_message(STR("Hello, world!"));
 	assert_int_equal(plan.metadata.n, 0);
 	assert_false(plan.gzip);
@@ -79,11 +79,11 @@ static void test_what_a_call_carries(void **state)
 	assert_int_equal(plan.timeout_ns, 500 * NS_PER_MS);
 	assert_int_equal(plan.metadata.n, 2);
 	assert_true(str_equal(plan.metadata.first->next->value, STR("2")));
-	assert_true(plan.json);
+	assert_true((plan.outputs[0].format == REPORT_JSON));
 	assert_false(plan.progress);
 	assert_false(plan.load);
 	plan_deinit(&plan);
-	accept_plan("--gzip --wait-for-ready --keepalive-time=1m --keepalive-timeout=5s");
+	accept_plan("--compression=gzip --wait-for-ready --keepalive-time=1m --keepalive-timeout=5s");
 	assert_true(plan.gzip);
 	assert_true(plan.wait_for_ready);
 	assert_int_equal(plan.keepalive_time_ns, 60 * NS_PER_S);
@@ -120,12 +120,12 @@ static void test_targets(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		accept_plan(cases[i].text);
-		assert_string_equal(plan.target.authority, cases[i].authority);
+		assert_string_equal(plan.targets[0].authority, cases[i].authority);
 		plan_deinit(&plan);
 	}
 	accept_plan("unix:@echod");
-	assert_string_equal(plan.target.text, "unix:@echod");
-	assert_int_equal(plan.target.spec.kind, ADDRESS_ABSTRACT);
+	assert_string_equal(plan.targets[0].text, "unix:@echod");
+	assert_int_equal(plan.targets[0].spec.kind, ADDRESS_ABSTRACT);
 	plan_deinit(&plan);
 	refuse("127.0.0.1:99999", "127.0.0.1:99999");
 	refuse_empty_target();
