@@ -145,7 +145,7 @@ static void on_closed(void *user, struct connection *connection, enum connection
 	(void)connection;
 	fetch->connection = NULL;
 	if (fetch->told || fetch->ready) {
-		free(fetch); /* whatever was to be told has been: the engine's last word came first */
+		free(fetch); /* all has been told: the engine's last word came first */
 		return;
 	}
 	if (fetch->err == 0) {

@@ -31,7 +31,7 @@ struct http1_client_limits {
 	int64_t timeout_ns;      /* from the beginning to the end */
 };
 
-/* Copied. Neither part may hold a blank or a control character: that is for the caller to see to. */
+/* Copied. No part may hold a blank or a control character: that is for the caller to see to. */
 struct http1_client_request {
 	struct str host;   /* of the field: "h", "h:2112", "[::1]:2112" */
 	struct str target; /* origin-form: "/metrics?x=1" */
