@@ -39,8 +39,7 @@ struct runs_meters {
 
 /* A call's place in the table, kept with the call; dead once its run has gone. */
 struct runs_ticket {
-	uint32_t
-		slot; /* 0: not looked for; RUNS_NO_SLOT: none; else a slot, and its turn */
+	uint32_t slot; /* a place and its turn; 0: not looked for; RUNS_NO_SLOT: none */
 	uint32_t sequence;
 };
 #define RUNS_NO_SLOT UINT32_MAX
