@@ -440,18 +440,24 @@ static void rate_chart(struct html *html, const struct run *const *runs, size_t 
 
 void report_html_charts(struct html *html, const struct run *const *runs, size_t n)
 {
-	size_t binned = 0;
-	uint64_t ended = 0;
+	bool ok = false, ended = false, due = false;
 
 	for (size_t i = 0; i < n; i++) {
-		ended += latencies_count(runs[i]->results.latency_ok);
-		binned += runs[i]->results.series.n;
+		ok = ok || latencies_count(runs[i]->results.latency_ok) > 0;
+		for (size_t j = 0; j < bins_of(runs[i]); j++) {
+			struct bin bin = bin_at(runs[i], j);
+
+			ended = ended || has_latency(&bin);
+			due = due || bin.due + bin.ok + bin.failed > 0;
+		}
 	}
-	if (ended > 0) {
+	if (ok) {
 		percentile_chart(html, runs, n);
 	}
-	if (binned > 0) {
+	if (ended) {
 		latency_chart(html, runs, n);
+	}
+	if (due) {
 		rate_chart(html, runs, n);
 	}
 }
