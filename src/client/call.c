@@ -9,7 +9,6 @@
 #include "client/client.h"
 #include "client/text.h"
 #include "commands.h"
-#include "echo.pb-c.h"
 #include "grpc/channel.h"
 
 struct call {
@@ -25,11 +24,10 @@ struct call {
 static void on_message(struct grpc_call *grpc_call, const void *message)
 {
 	struct call *call = grpc_call_context(grpc_call);
-	const Echo__EchoResponse *response = message;
 
 	call->replied = true;
-	call->mismatched = !client_is_echo(call->client, message);
-	call->reply = (struct str){ (const char *)response->message.data, response->message.len };
+	call->mismatched = call->client->plan->verify && !client_is_echo(call->client, message);
+	call->reply = client_reply(call->client, message);
 }
 
 static void complain_of_failure(const struct call_report *result)
@@ -74,7 +72,7 @@ static int print_result(const struct plan *plan, const struct call_report *resul
 {
 	int code = EXIT_DONE;
 
-	if ((plan->outputs[0].format == REPORT_JSON)) {
+	if (plan->n_outputs > 0 && plan->outputs[0].format == REPORT_JSON) {
 		code = print_json(result);
 	} else if (result->status == GRPC_OK) {
 		code = print_reply(result);
@@ -153,7 +151,7 @@ static void on_goaway(void *user, struct grpc_channel *channel, uint32_t code, s
 	struct call *call = user;
 
 	(void)channel;
-	client_note_goaway(call->client, code, debug);
+	client_note_goaway(call->client->plan->targets[0].text, code, debug);
 }
 
 static const struct grpc_channel_events channel_events = {
@@ -185,15 +183,16 @@ int call_run(struct client *client)
 	struct call call = { .client = client, .code = EXIT_FAILED };
 
 	loop_task_init(&call.finish, on_finish);
-	dialer_init(&call.dialer, client->loop, &client->target, &client->next_peer_id,
+	dialer_init(&call.dialer, client->loop, &client->targets[0], &client->next_peer_id,
 		    &dialer_events, &call);
-	call.channel = client_channel_new(client, &channel_events, &call);
+	call.channel = client_channel_new(client, 0, &channel_events, &call);
 	if (!call.channel) {
 		dialer_deinit(&call.dialer);
 		return fail(client, GRPC_RESOURCE_EXHAUSTED, "out of memory");
 	}
 	dialer_set_channel(&call.dialer, call.channel);
-	if (client_call_start(client, call.channel, &call_events, &call)) {
+	if (client_call_start(client, call.channel, client->plan->metadata.first, &call_events,
+			      &call)) {
 		loop_run(client->loop);
 	} else {
 		call.code = fail(client, GRPC_RESOURCE_EXHAUSTED, "out of memory");

@@ -7,16 +7,17 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/text.h"
 #include "commands.h"
 #include "echo.pb-c.h"
 #include "grpc/channel.h"
-#include "service/echo.h"
+#include "grpc/wire.h"
 #include "version.h"
 
-struct grpc_channel *client_channel_new(struct client *client,
+struct grpc_channel *client_channel_new(struct client *client, size_t target,
 					const struct grpc_channel_events *events, void *user)
 {
 	const struct grpc_channel_options options = {
@@ -26,7 +27,7 @@ struct grpc_channel *client_channel_new(struct client *client,
 		.random = &client->random,
 		/* Somebody waits for this one client; the protocol's second is for fleets. */
 		.backoff = { .initial_ns = 100 * NS_PER_MS, .max_ns = NS_PER_S },
-		.authority = client->plan->targets[0].authority,
+		.authority = client->plan->targets[target].authority,
 		.user_agent = client->user_agent,
 	};
 
@@ -34,39 +35,70 @@ struct grpc_channel *client_channel_new(struct client *client,
 }
 
 struct grpc_call *client_call_start(const struct client *client, struct grpc_channel *channel,
+				    const struct metadata_entry *metadata,
 				    const struct grpc_call_events *events, void *user)
 {
 	const struct plan *plan = client->plan;
 	const struct grpc_call_options options = {
 		.timeout_ns = plan->timeout_ns,
-		.metadata = plan->metadata.first,
+		.metadata = metadata,
 		.gzip = plan->gzip,
 		.wait_for_ready = plan->wait_for_ready,
 	};
-	Echo__EchoRequest request = ECHO__ECHO_REQUEST__INIT;
+	const struct buffer *message = &plan->message;
 	struct grpc_call *call;
 
-	call = grpc_channel_call(channel, &echo_service, &echo_service.methods[ECHO_METHOD_ECHO],
-				 events, &options, user);
+	call = grpc_channel_call(channel, plan->service, plan->method, events, &options, user);
 	if (!call) {
 		return NULL;
 	}
-	request.message.data = plan->message.memory ? buffer_data(&plan->message) : NULL;
-	request.message.len = buffer_len(&plan->message);
 	/* What fails here ends the call, and arrives by `closed` as any failure does. */
-	(void)grpc_call_send(call, &request);
+	if (plan->raw) {
+		struct bytes raw = buffer_bytes(message);
+
+		(void)grpc_call_send(call, &raw);
+	} else {
+		Echo__EchoRequest request = ECHO__ECHO_REQUEST__INIT;
+
+		request.message.data = message->memory ? buffer_data(message) : NULL;
+		request.message.len = buffer_len(message);
+		(void)grpc_call_send(call, &request);
+	}
 	grpc_call_half_close(call);
 	return call;
 }
 
+uint64_t client_request_bytes(const struct client *client)
+{
+	const struct buffer *message = &client->plan->message;
+	Echo__EchoRequest request = ECHO__ECHO_REQUEST__INIT;
+
+	if (client->plan->raw) {
+		return GRPC_PREFIX_BYTES + buffer_len(message);
+	}
+	request.message.len = buffer_len(message);
+	return GRPC_PREFIX_BYTES + echo__echo_request__get_packed_size(&request);
+}
+
+struct str client_reply(const struct client *client, const void *message)
+{
+	if (client->plan->raw) {
+		const struct bytes *raw = message;
+
+		return (struct str){ (const char *)raw->data, raw->len };
+	} else {
+		const Echo__EchoResponse *response = message;
+
+		return (struct str){ (const char *)response->message.data, response->message.len };
+	}
+}
+
 bool client_is_echo(const struct client *client, const void *message)
 {
-	const Echo__EchoResponse *response = message;
-	const struct buffer *sent = &client->plan->message;
+	struct bytes sent = buffer_bytes(&client->plan->message);
 
-	return str_equal(
-		(struct str){ (const char *)response->message.data, response->message.len },
-		(struct str){ (const char *)buffer_bytes(sent).data, buffer_len(sent) });
+	return str_equal(client_reply(client, message),
+			 (struct str){ (const char *)sent.data, sent.len });
 }
 
 bool client_never_found(const struct grpc_outcome *outcome)
@@ -74,15 +106,15 @@ bool client_never_found(const struct grpc_outcome *outcome)
 	return outcome->unprocessed && outcome->origin == GRPC_FROM_TRANSPORT;
 }
 
-void client_note_goaway(const struct client *client, uint32_t code, struct str debug)
+void client_note_goaway(const char *target, uint32_t code, struct str debug)
 {
 	struct buffer text = BUFFER_INIT;
 
 	if (code == HTTP2_NO_ERROR) {
 		return;
 	}
-	if (buffer_printf(&text, "%s ends the connection: %s", client->plan->targets[0].text,
-			  http2_error_name(code)) == 0 &&
+	if (buffer_printf(&text, "%s ends the connection: %s", target, http2_error_name(code)) ==
+		    0 &&
 	    (debug.len == 0 ||
 	     (buffer_append_str(&text, STR(", ")) == 0 && text_visible(&text, debug) == 0))) {
 		fprintf(stderr, "echod client: %.*s\n", (int)buffer_len(&text),
@@ -114,14 +146,33 @@ void client_complain(const char *text)
 	fprintf(stderr, "echod client: %s\n", text);
 }
 
-/* The loop exists; the target may turn out to have no address. */
+/* 0, or -1 with a reason. */
+static int resolve(struct client *client, char *why, size_t size)
+{
+	const struct plan *plan = client->plan;
+
+	client->targets = calloc(plan->n_targets, sizeof(*client->targets));
+	if (!client->targets) {
+		snprintf(why, size, "out of memory");
+		return -1;
+	}
+	for (size_t i = 0; i < plan->n_targets; i++) {
+		if (dial_resolve(&client->targets[i], &plan->targets[i].spec, plan->targets[i].text,
+				 plan->timeout_ns, why, size) < 0) {
+			return -1;
+		}
+		client->targets[i].meters = &client->connections;
+	}
+	return 0;
+}
+
+/* The loop exists; a target may turn out to have no address. */
 static int run_resolved(struct client *client)
 {
 	const struct plan *plan = client->plan;
 	char why[512];
 
-	if (dial_resolve(&client->target, &plan->targets[0].spec, plan->targets[0].text, plan->timeout_ns,
-			 why, sizeof(why)) < 0) {
+	if (resolve(client, why, sizeof(why)) < 0) {
 		return plan->load ? load_unresolved(client, why) : call_unresolved(client, why);
 	}
 	return plan->load ? load_run(client) : call_run(client);
@@ -133,7 +184,11 @@ static int run(struct client *client)
 	char why[512];
 	int code;
 
-	random_seed(&client->random, random_entropy());
+	random_seed(&client->random, plan->load ? plan->seed : random_entropy());
+	client->connections = (struct connection_meters){
+		.received_bytes = &client->bytes_in,
+		.sent_bytes = &client->bytes_out,
+	};
 	client->http2 = http2_default_limits;
 	client->http2.keepalive_time_ns = plan->keepalive_time_ns;
 	client->http2.keepalive_timeout_ns = plan->keepalive_timeout_ns;
@@ -165,6 +220,7 @@ out:
 		loop_free(client->loop);
 	}
 	instruments_deinit(&client->instruments);
+	free(client->targets);
 	return code;
 }
 

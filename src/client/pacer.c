@@ -49,9 +49,21 @@ static void advance(struct pacer *pacer)
 	}
 }
 
+/* Calls that are late already do not wait for others. */
+static void start_timer(struct pacer *pacer, int64_t now_ns)
+{
+	int64_t at_ns = pacer->call.intended_ns;
+
+	if (at_ns > now_ns) {
+		at_ns = MAX(at_ns, now_ns + pacer->options.quantum_ns);
+	}
+	timer_start_at(pacer->options.timers, &pacer->next, at_ns);
+}
+
 static void walk(struct pacer *pacer, int64_t now_ns)
 {
 	for (unsigned n = 0; n < BATCH && pacer->call.intended_ns <= now_ns; n++) {
+		pacer->call.nth = n;
 		pacer->call.deferred = pacer->blocked || pacer->call.intended_ns < pacer->freed_ns;
 		if (!pacer->events->start(pacer->user, &pacer->call)) {
 			pacer->blocked = true;
@@ -63,7 +75,7 @@ static void walk(struct pacer *pacer, int64_t now_ns)
 	if (pacer->over) {
 		pacer->events->over(pacer->user, pacer->end_ns);
 	} else {
-		timer_start_at(pacer->options.timers, &pacer->next, pacer->call.intended_ns);
+		start_timer(pacer, now_ns);
 	}
 }
 

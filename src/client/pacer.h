@@ -25,6 +25,7 @@ struct pacer_call {
 	int64_t intended_ns; /* on the timers' clock */
 	bool warmup;         /* not to be measured */
 	bool deferred;       /* no place was free at that time */
+	unsigned nth;        /* of those that start together, from 0 */
 };
 
 struct pacer_events {
@@ -46,6 +47,8 @@ struct pacer_options {
 	int64_t warmup_ns;                /* 0: none */
 	int64_t duration_ns;              /* of what is measured; 0: no bound */
 	uint64_t count;                   /* of measured calls; 0: no bound */
+	/* Where calls are due more often, those of so long start together. 0: each on its own */
+	int64_t quantum_ns;
 };
 
 struct pacer {

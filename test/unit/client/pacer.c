@@ -156,6 +156,30 @@ static void a_great_many_starts_are_made_in_portions(void **state)
 	assert_int_equal(turns, 8);
 }
 
+/* A timer for each of a hundred thousand a second would cost more than the calls. */
+static void calls_of_a_quantum_start_together(void **state)
+{
+	struct bench bench;
+
+	(void)state;
+	begin(&bench, "1000",
+	      (struct pacer_options){ .duration_ns = NS_PER_S, .quantum_ns = 5 * NS_PER_MS });
+	pass(&bench, 5 * NS_PER_MS - 1);
+	assert_int_equal(bench.n, 1);
+	pass(&bench, 1);
+	assert_int_equal(bench.n, 6);
+	for (unsigned i = 1; i < 6; i++) {
+		assert_int_equal(bench.calls[i].intended_ns, ZERO + i * NS_PER_MS);
+		assert_int_equal(bench.calls[i].nth, i - 1);
+	}
+	pass(&bench, NS_PER_S);
+	assert_int_equal(bench.n, 1000);
+	begin(&bench, "100",
+	      (struct pacer_options){ .duration_ns = NS_PER_S, .quantum_ns = 5 * NS_PER_MS });
+	pass(&bench, 10 * NS_PER_MS); /* where there is time each is on time */
+	assert_int_equal(bench.n, 2);
+}
+
 static void a_call_without_a_place_is_deferred_and_keeps_its_instant(void **state)
 {
 	struct bench bench;
@@ -336,6 +360,7 @@ int main(void)
 		cmocka_unit_test(calls_start_at_their_instants),
 		cmocka_unit_test(lateness_moves_no_intended_start),
 		cmocka_unit_test(a_great_many_starts_are_made_in_portions),
+		cmocka_unit_test(calls_of_a_quantum_start_together),
 		cmocka_unit_test(a_call_without_a_place_is_deferred_and_keeps_its_instant),
 		cmocka_unit_test(who_was_due_while_no_place_was_free_was_deferred),
 		cmocka_unit_test(a_warm_up_comes_before_and_the_schedule_begins_anew),
