@@ -56,6 +56,22 @@ for number, text in enumerate(
 ):
     seed("exposition", str(number), text.encode())
 
+ANSWER = "HTTP/1.1 200 OK\r\n"
+for number, text in enumerate(
+    [
+        ANSWER + "Content-Length: 5\r\n\r\nhello",
+        ANSWER + "Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nT: 1\r\n\r\n",
+        ANSWER + "\r\nuntil the end",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+        ANSWER + "Content-Encoding: gzip\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+        "HTTP/1.0 302 Found\r\nLocation: /\r\nConnection: keep-alive\r\n\r\n",
+        "SSH-2.0-x\r\n",
+    ]
+):
+    for choices in (0x00, 0x02, 0x24, 0xE3):
+        seed("http1_client", f"{number}-{choices:02x}", bytes([choices]) + text.encode())
+
 CAP = b"\x0a"
 for number, lines in enumerate(
     [
