@@ -5,7 +5,8 @@
 #include "client/report_page.h"
 
 #define LABEL_COLUMNS "14"
-#define ROWS          12
+#define BODY_ROWS     10
+#define ROWS          (BODY_ROWS + 3)
 /* What stands left of a bar. */
 #define FIGURE_COLUMNS 41
 #define MIN_BAR        8
@@ -68,27 +69,38 @@ struct figure_row {
 };
 
 /*
- * Rows grow by one factor from the least to p99.9, and the last takes what is beyond:
- * so neither a tail a thousand times as long nor a body within a few percent makes one
- * row of everything. Edges are those of buckets, so that each count is exact.
+ * Where rows end: those of the body, from p1 to p99, grow by one factor; the tail has
+ * three, to p99.9, p99.99 and the end. So neither a body within a few percent nor a tail
+ * a thousand times as long makes one row of everything.
  */
+static void set_edges(const struct latencies *latencies, double *edges)
+{
+	double low = (double)MAX(latencies_quantile(latencies, .01), 1);
+	double high = (double)MAX(latencies_quantile(latencies, .99), 1);
+	double factor = pow(high / low, 1.0 / (BODY_ROWS - 1));
+
+	for (size_t i = 0; i < BODY_ROWS; i++) {
+		edges[i] = low * pow(factor, (double)i);
+	}
+	edges[BODY_ROWS - 1] = high; /* whatever pow() rounds */
+	edges[BODY_ROWS] = (double)latencies_quantile(latencies, .999);
+	edges[BODY_ROWS + 1] = (double)latencies_quantile(latencies, .9999);
+	edges[BODY_ROWS + 2] = (double)LATENCIES_LONGEST;
+}
+
+/* Of whole buckets, so that each count is exact: a bucket's middle says where it belongs. */
 static size_t fill_rows(const struct latencies *latencies, struct figure_row *rows)
 {
-	double low = (double)MAX(latencies_min(latencies), 1);
-	double high = (double)MAX(latencies_quantile(latencies, .999), 1);
-	double factor = pow(high / low, 1.0 / (ROWS - 1));
 	struct latencies_bucket bucket;
-	double edge = low * factor;
-	size_t n = 0, edges = 1;
+	double edges[ROWS];
+	size_t n = 0, row = 0;
 
+	set_edges(latencies, edges);
 	for (uint32_t at = 0; latencies_next(latencies, at, &bucket); at = bucket.index + 1) {
+		double middle = ((double)bucket.low_ns + (double)bucket.high_ns) / 2;
 		bool beyond = false;
 
-		/* The middle decides, where an edge goes through a bucket. */
-		while (edges < ROWS &&
-		       ((double)bucket.low_ns + (double)bucket.high_ns) / 2 > edge) {
-			edge *= factor;
-			edges++;
+		for (; row + 1 < ROWS && middle > edges[row]; row++) {
 			beyond = true;
 		}
 		if (n == 0 || beyond) {
@@ -105,7 +117,7 @@ void page_distribution(struct page *page, const struct latencies *latencies, con
 	uint64_t total = latencies_count(latencies), most = 0, seen = 0;
 	size_t columns =
 		MAX(page->style.columns, FIGURE_COLUMNS + MIN_BAR + 1) - FIGURE_COLUMNS - 1;
-	struct figure_row rows[ROWS + 1];
+	struct figure_row rows[ROWS];
 	char to[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], all[TEXT_NUMBER_MAX];
 	size_t n;
 
@@ -117,7 +129,7 @@ void page_distribution(struct page *page, const struct latencies *latencies, con
 		most = MAX(most, rows[i].n);
 	}
 	page_look(page, PAGE_BOLD);
-	page_print(page, "\n%-14s%10s%7s%8s\n", title, "calls", "", "in all");
+	page_print(page, "\n%-14s%10s%8s%8s\n", title, "calls", "share", "in all");
 	page_look(page, PAGE_PLAIN);
 	for (size_t i = 0; i < n; i++) {
 		seen += rows[i].n;

@@ -92,7 +92,7 @@ void page_bar(struct page *page, double share, size_t columns)
 	if (!page->style.blocks) {
 		size_t n = (eighths + 4) / 8;
 
-		n += n == 0 && share > 0;
+		page_print(page, n == 0 && share > 0 ? "." : "");
 		while (n-- > 0) {
 			page_print(page, "#");
 		}
