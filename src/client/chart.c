@@ -17,7 +17,7 @@
 #define SEEN_APART  0.7 /* units; what is closer than that is one point */
 #define TICKS_MEANT 6   /* of an axis with even steps */
 
-/* --- axes ------------------------------------------------------------------------------ */
+/* --- axes --------------------------------------------- */
 
 static struct chart_tick *add_tick(struct chart_axis *axis, double at)
 {
@@ -179,7 +179,7 @@ void chart_axis_percentiles(struct chart_axis *axis, uint64_t count)
 	}
 }
 
-/* --- places ------------------------------------------------------------------------------ */
+/* --- places --------------------------------------------- */
 
 static double share_of(const struct chart_axis *axis, double at)
 {
@@ -209,7 +209,7 @@ static void attribute(struct html *html, const char *name, double number)
 	HTML(html, "\"");
 }
 
-/* --- drawing ------------------------------------------------------------------------------ */
+/* --- drawing --------------------------------------------- */
 
 void chart_begin(struct chart *chart, const char *title, const char *description)
 {

@@ -266,7 +266,7 @@ int progress_line(struct buffer *out, const struct progress_view *view)
 	return err;
 }
 
-/* --- looking ---------------------------------------------------------------------- */
+/* --- looking --------------------------------------------- */
 
 /*
  * What one and other (may be NULL) hold beyond *before, which becomes what they hold. False:
@@ -360,7 +360,7 @@ static void look(struct progress *progress, struct progress_view *view)
 	progress->last_ns = now_ns;
 }
 
-/* --- drawing ---------------------------------------------------------------------- */
+/* --- drawing --------------------------------------------- */
 
 static unsigned terminal_columns(void)
 {

@@ -58,7 +58,7 @@ static void put_date(struct html *html, int64_t unix_ns)
 	     day.tm_mday, day.tm_hour, day.tm_min, day.tm_sec);
 }
 
-/* --- what it was and what came of it, in words ------------------------------------------- */
+/* --- what it was and what came of it, in words --------------------------------------------- */
 
 static void put_origin(struct html *html, const struct run *run)
 {
@@ -215,7 +215,7 @@ static void put_tiles(struct html *html, const struct run *run)
 	HTML(html, "</ul>\n");
 }
 
-/* --- pages ----------------------------------------------------------------------------------- */
+/* --- pages --------------------------------------------- */
 
 static void page_begin(struct html *html, const struct run *const *runs, size_t n)
 {

@@ -22,7 +22,7 @@ void report_html_name(const struct run *run, size_t i, size_t n, char *text, siz
 	}
 }
 
-/* --- legends ---------------------------------------------------------------------------- */
+/* --- legends --------------------------------------------- */
 
 static void legend_begin(struct html *html)
 {
@@ -72,7 +72,7 @@ static void legend_runs(struct html *html, const struct run *const *runs, size_t
 	}
 }
 
-/* --- latency by percentile ---------------------------------------------------------------- */
+/* --- latency by percentile --------------------------------------------- */
 
 /* The share of calls up to each bucket against the bucket's upper edge. */
 static void percentile_line(struct chart *chart, const struct latencies *latencies,
@@ -157,7 +157,7 @@ static void percentile_chart(struct html *html, const struct run *const *runs, s
 	HTML(html, "</section>\n");
 }
 
-/* --- over time ---------------------------------------------------------------------------- */
+/* --- over time --------------------------------------------- */
 
 /*
  * Bins as they are drawn: a last one that the end of the run cut short by more than half is

@@ -41,7 +41,7 @@ static void share_cells(struct html *html, uint64_t part, uint64_t whole, bool b
 	HTML(html, "%%\"></i></td>");
 }
 
-/* --- latency ------------------------------------------------------------------------------ */
+/* --- latency --------------------------------------------- */
 
 static void duration_cell(struct html *html, const struct latencies *latencies, int64_t ns)
 {
@@ -105,7 +105,7 @@ static void latency_table(struct html *html, const struct recorder *results)
 		   "not; service time begins when it was sent.</p>\n");
 }
 
-/* --- how calls ended ------------------------------------------------------------------------ */
+/* --- how calls ended --------------------------------------------- */
 
 static void status_row(struct html *html, const char *name, const char *class, uint64_t n,
 		       uint64_t whole, const char *example)
@@ -145,7 +145,7 @@ static void status_table(struct html *html, const struct recorder *results)
 	table_end(html);
 }
 
-/* --- backends --------------------------------------------------------------------------------- */
+/* --- backends --------------------------------------------- */
 
 static void position(struct html *html, const char *name, int64_t ns, int64_t whole_ns)
 {
@@ -249,7 +249,7 @@ void report_html_backends(struct html *html, const struct run *run)
 	outage_words(html, results);
 }
 
-/* --- assertions and reconciliation --------------------------------------------------------------- */
+/* --- assertions and reconciliation --------------------------------------------- */
 
 static void assertion_table(struct html *html, const struct run *run)
 {
@@ -368,7 +368,7 @@ static void reconciliation(struct html *html, const struct run *run)
 	}
 }
 
-/* --- the rest --------------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------- */
 
 static void count_row(struct html *html, const char *name, uint64_t n)
 {

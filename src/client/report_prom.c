@@ -137,7 +137,7 @@ static double seconds(int64_t ns)
 	return (double)ns / NS_PER_S;
 }
 
-/* --- what was asked for, and how long it took ---------------------------------------- */
+/* --- what was asked for, and how long it took --------------------------------------------- */
 
 static void write_info(struct writer *writer, const struct run *run)
 {
@@ -183,7 +183,7 @@ static void write_times(struct writer *writer, const struct run *run)
 	count(writer, "echod_run_sent_bytes", "Bytes sent on connections", run->bytes_out);
 }
 
-/* --- what came of it ------------------------------------------------------------------ */
+/* --- what came of it --------------------------------------------- */
 
 static void write_calls(struct writer *writer, const struct recorder *results)
 {
@@ -282,7 +282,7 @@ static void write_outage(struct writer *writer, const struct recorder *results)
 	}
 }
 
-/* --- latencies ------------------------------------------------------------------------- */
+/* --- latencies --------------------------------------------- */
 
 /* The lines of one `outcome` (NULL: there is but one). */
 static void write_histogram(struct writer *writer, const char *name, const char *outcome,
@@ -348,7 +348,7 @@ static void write_latencies(struct writer *writer, const struct recorder *result
 	}
 }
 
-/* --- verdicts ---------------------------------------------------------------------------- */
+/* --- verdicts --------------------------------------------- */
 
 static void write_assertions(struct writer *writer, const struct run *run)
 {

@@ -48,7 +48,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* --- the markup ------------------------------------------------------------------------ */
+/* --- the markup --------------------------------------------- */
 
 /* Past name="value" ... up to > or />. */
 static const char *attributes(const char *p)
@@ -160,7 +160,7 @@ static void expect_page(void)
 	assert_null(strstr(page, "inf"));
 }
 
-/* --- what it says ------------------------------------------------------------------------ */
+/* --- what it says --------------------------------------------- */
 
 /* The text of the n-th cell of the row of that heading, after `section`. */
 static const char *cell(const char *section, const char *heading, size_t n)
@@ -344,7 +344,7 @@ static void test_several_runs_side_by_side(void **state)
 	}
 }
 
-/* --- axes ---------------------------------------------------------------------------------- */
+/* --- axes --------------------------------------------- */
 
 static void expect_ticks(const struct chart_axis *axis)
 {
