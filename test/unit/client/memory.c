@@ -13,7 +13,6 @@
 
 #include "../failing.h"
 #include "client/call_report.h"
-#include "client/old_report.h"
 #include "client/plan.h"
 #include "client/text.h"
 
@@ -68,61 +67,6 @@ static void test_a_plan(void **state)
 	fail_each_in_turn(attempt_plan);
 }
 
-static int attempt_recorder(void)
-{
-	struct old_recorder recorder;
-	int err = old_recorder_init(&recorder);
-
-	old_recorder_deinit(&recorder);
-	return err;
-}
-
-static void test_a_recorder(void **state)
-{
-	(void)state;
-	fail_each_in_turn(attempt_recorder);
-}
-
-static struct old_recorder results;
-
-static int attempt_run(int (*report)(struct buffer *out, const struct old_report_run *run))
-{
-	const struct old_report_run run = {
-		.target = "localhost:9876",
-		.elapsed_ns = NS_PER_S,
-		.results = &results,
-		.ended_by = "SIGINT",
-	};
-	struct buffer out = BUFFER_INIT;
-	int err = report(&out, &run);
-
-	buffer_free(&out);
-	return err;
-}
-
-static int attempt_run_text(void)
-{
-	return attempt_run(old_report_run_text);
-}
-
-static int attempt_run_json(void)
-{
-	return attempt_run(old_report_run_json);
-}
-
-static void test_the_report_of_a_run(void **state)
-{
-	(void)state;
-	assert_int_equal(old_recorder_init(&results), 0);
-	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
-		old_recorder_answered(&results, status, 1000, STR("an example of what was said"));
-	}
-	old_recorder_never_found(&results, STR("refused"));
-	fail_each_in_turn(attempt_run_text);
-	fail_each_in_turn(attempt_run_json);
-	old_recorder_deinit(&results);
-}
-
 static struct metadata metadata;
 
 static int attempt_call(void)
@@ -159,8 +103,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_plan),
-		cmocka_unit_test(test_a_recorder),
-		cmocka_unit_test(test_the_report_of_a_run),
 		cmocka_unit_test(test_the_report_of_a_call),
 	};
 
