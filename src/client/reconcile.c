@@ -56,7 +56,7 @@ struct reconcile {
 	uint64_t arrived; /* at the last round */
 	void (*done)(void *user, const char *why);
 	void *user;
-	char why[WHY_BYTES + 64];
+	char why[WHY_BYTES + 256];
 
 	uint64_t n_sent, n_untracked;
 	struct call_set sent, answered;
@@ -160,8 +160,8 @@ static void finish(struct reconcile *reconcile)
 		const struct server *server = &reconcile->servers[i];
 
 		if (server->why[0]) {
-			snprintf(reconcile->why, sizeof(reconcile->why), "%.60s: %s", server->text,
-				 server->why);
+			snprintf(reconcile->why, sizeof(reconcile->why),
+				 "cannot reconcile: %.200s: %s", server->text, server->why);
 			why = reconcile->why;
 		}
 	}

@@ -455,7 +455,7 @@ static void what_cannot_be_read_before_the_run_is_told(void **state)
 		bench_init(&bench, fakes, 2,
 			   rows[i].answer == SILENCE ? 300 * NS_PER_MS : 30 * NS_PER_S);
 		assert_non_null(strstr(begin(&bench), rows[i].why));
-		assert_ptr_equal(strstr(bench.why, fakes[0].url), bench.why);
+		assert_non_null(strstr(bench.why, fakes[0].url));
 		fake_stop(&fakes[0]);
 		fake_stop(&fakes[1]);
 		bench_deinit(&bench);
