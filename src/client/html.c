@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/options.h"
 #include "client/figures.h"
 
 void html_text(struct html *html, struct str text)
@@ -55,6 +56,11 @@ void html_duration(struct html *html, int64_t ns)
 
 	if (ns == 0) {
 		HTML(html, "0 s");
+		return;
+	}
+	if (ns >= 60 * NS_PER_S) {
+		format_duration((ns + NS_PER_S / 2) / NS_PER_S * NS_PER_S, text, sizeof(text));
+		HTML(html, "%s", text);
 		return;
 	}
 	text_duration(ns, text, sizeof(text));

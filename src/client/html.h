@@ -29,5 +29,5 @@ static inline void html_string(struct html *html, const char *text)
 void html_count(struct html *html, uint64_t count);
 /* See figures_fixed(). */
 void html_fixed(struct html *html, double number, unsigned digits);
-/* "1.234 ms"; see text_duration(). */
+/* "1.234 ms"; see text_duration(). From a minute on "1m30s". */
 void html_duration(struct html *html, int64_t ns);

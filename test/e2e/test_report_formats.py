@@ -5,6 +5,7 @@ against all of them: within 1 %, which is what a histogram may be off.
 """
 import html.parser
 import json
+import pathlib
 import random
 import re
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 import runs
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 MS = 10**6
 HOSTILE = "</title></script><script>alert('1')</script>\"\x1b[31m\n\\ &amp; \u202e"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -97,6 +99,15 @@ def test_runs_are_told_apart_by_name(report):
     assert all(("run", "nightly") in labels for _, labels in named)
     assert all(("run", r'a \"b\"') in labels for _, labels in other)
     assert not named.keys() & other.keys()
+
+
+def test_every_family_is_in_the_documentation(report):
+    page = (ROOT / "docs/report-formats.md").read_text(encoding="utf-8")
+    names = {name for row in re.findall(r"^\| (`.*?`) \|", page, re.M) for name in re.findall(r"`(\w+)`", row)}
+    families = re.findall(r"^# TYPE (\w+) ", report("prom", some_run()), re.M)
+    assert len(families) > 30
+    for family in families:
+        assert family in names or any(family.endswith(name) for name in names if name[0] == "_"), family
 
 
 # --- HdrHistogram's percentiles -----------------------------------------------------
