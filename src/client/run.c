@@ -144,7 +144,8 @@ double run_offered_rate(const struct run *run)
 
 /*
  * Calls that a server that is as quick as this one was at first has in hand at the end of
- * the time in which calls are due: those that are due in as much time as one takes.
+ * the time in which calls are due: those that are due in as much time as one takes, and
+ * no more than may be in flight.
  */
 static double calls_in_hand(const struct run *run)
 {
@@ -155,9 +156,10 @@ static double calls_in_hand(const struct run *run)
 
 		if (latency && latencies_count(latency) > 0) {
 			int64_t before = run->offered_ns - (int64_t)latencies_mean(latency);
+			double calls = schedule_offered(&run->schedule, run->offered_ns) -
+				       schedule_offered(&run->schedule, before);
 
-			return schedule_offered(&run->schedule, run->offered_ns) -
-			       schedule_offered(&run->schedule, before);
+			return MIN(calls, (double)run->max_in_flight);
 		}
 	}
 	return 0;
@@ -195,7 +197,7 @@ enum run_limit run_limit(const struct run *run)
 	if (generator_busy(run)) {
 		return RUN_LIMIT_CLIENT_CPU;
 	}
-	if (results->deferred > 0) {
+	if (results->deferred > 0 || results->never_sent > 0) {
 		return RUN_LIMIT_MAX_IN_FLIGHT;
 	}
 	if (results->stream_waits > 0 &&

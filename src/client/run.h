@@ -141,7 +141,7 @@ double run_cpu_share(const struct run *run);
  *	               of the next three holds
  *	client CPU     above 95 % of a core (not of a generator that spins, which always
  *	               is), or (open loop) the lag's p99 above 1 ms
- *	max in flight  a call was deferred
+ *	max in flight  a call was deferred, or never sent for want of a place
  *	connections    1 % of the calls or more found the peer's limit of streams reached
  *	server         else
  */

@@ -1,4 +1,4 @@
-"""`echod client`: one call, and load."""
+"""`echod client`: one call."""
 import json
 import socket
 import subprocess
@@ -8,9 +8,7 @@ import time
 import pytest
 
 from calls import LIMIT
-from daemon import environment, unused_port, until
-import exposition
-import http1
+from daemon import environment, unused_port
 
 
 def failed(done, status):
@@ -196,146 +194,6 @@ def test_a_reply_that_nobody_takes_is_a_failure(shared, echod):
         )
     assert done.returncode == 1
     assert b"standard output" in done.stderr
-
-
-# --- load ---
-
-
-def load(run, *arguments, timeout=40):
-    """The JSON summary of a run, and its exit code."""
-    done = run("client", "--output=json", "--progress=off", *arguments, timeout=timeout)
-    return json.loads(done.stdout), done.returncode
-
-
-def test_a_count(serve, run):
-    server = serve()
-    result, code = load(run, "--count=5000", "--concurrency=50", server.grpc)
-    assert code == 0
-    assert result["calls"] == 5000
-    assert result["statuses"]["OK"]["calls"] == 5000
-    assert server.value("successful_requests") == 5000
-    assert server.value("failed_requests") == 0
-    latency = result["latency_seconds"]
-    assert latency["count"] == 5000
-    assert 0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["p99.9"] <= latency["max"]
-
-
-def test_connections(serve, run):
-    server = serve()
-    result, code = load(run, "--count=1000", "--concurrency=40", "--connections=8", server.grpc)
-    assert (code, result["connections_made"]) == (0, 8)
-    assert server.value("echod_connections_accepted_total", listener="grpc") == 8
-
-
-def test_a_duration(serve, run):
-    server = serve("--echo.delay=10ms")
-    start = time.monotonic()
-    result, code = load(run, "--duration=1s", "--concurrency=10", server.grpc)
-    assert 1 <= time.monotonic() - start < 5
-    assert code == 0
-    assert 100 < result["calls"] <= 1010  # ten at a time, each at least 10 ms
-    assert result["latency_seconds"]["min"] >= 0.01
-
-
-def test_the_latency_that_is_told_is_true(serve, run):
-    server = serve("--echo.delay=uniform:100ms,200ms")
-    result, _ = load(run, "--count=300", "--concurrency=100", server.grpc)
-    latency = result["latency_seconds"]
-    assert 0.1 <= latency["min"] < 0.13
-    assert 0.13 < latency["p50"] < 0.17
-    assert 0.18 < latency["p99"] < 0.23
-    assert latency["max"] < 0.3
-
-
-def test_the_text_summary(serve, run):
-    server = serve()
-    done = run("client", "--count=200", "--concurrency=20", server.grpc)
-    text = done.stdout.decode() + done.stderr.decode()
-    assert done.returncode == 0
-    for word in ("200", "OK", "/s", "p50", "p90", "p99", "p99.9", "max"):
-        assert word in text, text
-
-
-def test_failed_calls_are_counted_by_status(serve, run):
-    server = serve("--grpc.max-message-bytes=10")
-    result, code = load(run, "--count=50", "--concurrency=5", server.grpc)
-    assert code == 1
-    assert result["statuses"]["RESOURCE_EXHAUSTED"]["calls"] == 50
-    assert result["statuses"]["OK"]["calls"] == 0
-    assert server.value("failed_requests") == 50
-
-
-def test_a_run_that_never_found_a_server_is_4(run):
-    result, code = load(run, "--count=20", "--concurrency=4", f"127.0.0.1:{unused_port()}")
-    assert code == 4
-    assert result["never_found"]["calls"] == 20
-    assert result["connections_made"] == 0
-
-
-def test_interrupted_it_prints_what_it_has(serve, echod):
-    server = serve("--echo.delay=10ms")
-    client = subprocess.Popen(
-        [echod, "client", "--duration=60s", "--concurrency=4", "--output=json", server.grpc],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(),
-    )
-    until(lambda: server.value("total_requests") > 20, "load")
-    client.send_signal(2)
-    out, _ = client.communicate(timeout=20)
-    assert client.returncode == 130
-    assert json.loads(out)["statuses"]["OK"]["calls"] > 10
-
-
-def test_load_over_a_unix_socket(serve, run, tmp_path):
-    server = serve(f"--grpc.listen-address=unix:{tmp_path}/s")
-    result, code = load(run, "--count=500", "--concurrency=10", f"unix:{tmp_path}/s")
-    assert (code, result["statuses"]["OK"]["calls"]) == (0, 500)
-    assert server.value("successful_requests") == 500
-
-
-@pytest.mark.limit(90)
-def test_large_messages_under_load(serve, run, tmp_path):
-    path = tmp_path / "megabyte"
-    path.write_bytes(b"x" * 1000000)
-    server = serve()
-    result, code = load(run, "--count=100", "--concurrency=20", f"--message-file={path}", server.grpc, timeout=80)
-    assert (code, result["statuses"]["OK"]["calls"], result["mismatched"]) == (0, 100, 0)
-    assert server.value("echod_grpc_buffered_bytes") == 0
-
-
-def test_a_thousand_at_a_time(serve, run):
-    server = serve("--echo.delay=500ms")
-    result, code = load(run, "--count=2000", "--concurrency=1000", server.grpc)
-    assert (code, result["statuses"]["OK"]["calls"]) == (0, 2000)
-    assert result["elapsed_seconds"] < 10
-
-
-def test_the_clients_own_metrics(serve, echod):
-    server = serve("--echo.delay=10ms")
-    port = unused_port()
-    client = subprocess.Popen(
-        [echod, "client", "--duration=20s", "--concurrency=5", f"--web.listen-address=127.0.0.1:{port}", server.grpc],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(),
-    )
-    try:
-
-        def scrape():
-            try:
-                return exposition.parse(http1.get(port).body)
-            except OSError:
-                return None
-
-        first = until(scrape, "the client's metrics")
-        until(lambda: server.value("total_requests") > 20, "load")
-        second = scrape()
-        assert exposition.regressions(first, second) == []
-        calls = second.value("grpc_calls_total", method="Echo", status="success")
-        assert calls >= 10
-        assert second.value("grpc_calls_total", method="Echo", status="fail") == 0
-        assert second.value("grpc_call_latency_seconds_count") == calls
-        assert second.value("grpc_call_latency_seconds_bucket", le="0.005") == 0
-    finally:
-        client.send_signal(2)
-        assert client.wait(20) == 130
 
 
 def test_the_clients_metrics_on_a_taken_port(serve, run):
