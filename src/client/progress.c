@@ -14,6 +14,9 @@
 #define TERMINAL_INTERVAL_NS (1 * NS_PER_S)
 #define PLAIN_INTERVAL_NS    (10 * NS_PER_S)
 
+/* A rate of less time than that says nothing. */
+#define SHORTEST_RATE_NS (100 * NS_PER_MS)
+
 /* Where standard error does not say how wide it is. */
 #define COLUMNS_UNKNOWN 80
 #define BAR_SHORTEST    10
@@ -162,8 +165,12 @@ static double add_time(struct fields *fields, const struct progress_view *view)
 static void add_rate(struct fields *fields, const struct progress_view *view)
 {
 	char achieved[TEXT_NUMBER_MAX], offered[TEXT_NUMBER_MAX];
-	struct field *field = add(fields, 0, NULL);
+	struct field *field;
 
+	if (!view->rates) {
+		return;
+	}
+	field = add(fields, 0, NULL);
 	text_number(view->achieved, achieved, sizeof(achieved));
 	text_number(view->offered, offered, sizeof(offered));
 	if (view->options->open_loop && view->look.phase != PROGRESS_WAITING) {
@@ -318,25 +325,13 @@ static void forget(struct progress *progress)
 	}
 }
 
-static void look(struct progress *progress, struct progress_view *view)
+/* What came since the look before, which this one replaces. */
+static void compare(struct progress *progress, struct progress_view *view, double seconds)
 {
 	struct progress_before *before = &progress->before;
-	int64_t now_ns = timers_now(progress->options.timers);
-	int64_t since_ns = now_ns - progress->last_ns;
-	const struct recorder *results;
-	double seconds;
+	const struct recorder *results = view->look.results;
 
-	*view = (struct progress_view){ .options = &progress->options };
-	progress->options.look(progress->options.user, &view->look);
-	results = view->look.results;
-	if (results != progress->last_results || recorder_done(results) < before->done ||
-	    (progress->last_phase == PROGRESS_WARMING_UP &&
-	     view->look.phase != PROGRESS_WARMING_UP)) {
-		forget(progress);
-		since_ns = MIN(since_ns, view->look.into_ns);
-	}
-	seconds = (double)MAX(since_ns, 1) / NS_PER_S;
-	view->errors = recorder_failed(results);
+	view->rates = true;
 	view->achieved = (double)(recorder_done(results) - before->done) / seconds;
 	view->offered = (double)(results->due - MIN(results->due, before->due)) / seconds;
 	view->new_errors = view->errors - MIN(view->errors, before->failed);
@@ -355,8 +350,32 @@ static void look(struct progress *progress, struct progress_view *view)
 	before->done = recorder_done(results);
 	before->failed = view->errors;
 	before->deferred = results->deferred;
+}
+
+static void look(struct progress *progress, struct progress_view *view)
+{
+	struct progress_before *before = &progress->before;
+	int64_t now_ns = timers_now(progress->options.timers);
+	int64_t since_ns = now_ns - progress->last_ns;
+	const struct recorder *results;
+
+	*view = (struct progress_view){ .options = &progress->options };
+	progress->options.look(progress->options.user, &view->look);
+	results = view->look.results;
+	if (results != progress->last_results || recorder_done(results) < before->done ||
+	    (progress->last_phase == PROGRESS_WARMING_UP &&
+	     view->look.phase != PROGRESS_WARMING_UP)) {
+		forget(progress);
+		since_ns = MIN(since_ns, view->look.into_ns);
+	}
 	progress->last_results = results;
 	progress->last_phase = view->look.phase;
+	progress->last_ns = now_ns - since_ns;
+	view->errors = recorder_failed(results);
+	if (since_ns < SHORTEST_RATE_NS) { /* a phase has just begun: it is left to the next look */
+		return;
+	}
+	compare(progress, view, (double)since_ns / NS_PER_S);
 	progress->last_ns = now_ns;
 }
 

@@ -80,6 +80,7 @@ void progress_stop(struct progress *progress);
 struct progress_view {
 	const struct progress_options *options;
 	struct progress_look look;
+	bool rates;               /* there was time for the next two */
 	double achieved, offered; /* calls per second since the line before */
 	uint64_t errors;          /* since the phase began: all that ended and is not OK */
 	uint64_t new_errors, new_deferred;

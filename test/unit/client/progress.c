@@ -237,6 +237,27 @@ static void test_phases_and_their_ends(void **state)
 		"0/s  3 in flight  0 errors");
 }
 
+static void test_a_phase_that_has_just_begun_has_no_rate_yet(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->options.warmup_ns = NS_PER_S;
+	fixture->look.phase = PROGRESS_WARMING_UP;
+	fixture->look.results = &fixture->warmup;
+	start(fixture, true);
+	fixture->look.phase = PROGRESS_RUNNING;
+	fixture->look.results = &fixture->results;
+	fixture->phase_ns += 999 * NS_PER_MS;
+	calls(&fixture->results, 1, 200, GRPC_OK);
+	pass(fixture, NS_PER_S);
+	expect_rows(fixture, BAR_0 "  0s/30s", "42 in flight  0 errors");
+	/* What came meanwhile is in the next one. */
+	calls(&fixture->results, 1000, 200, GRPC_OK);
+	pass(fixture, NS_PER_S);
+	expect_rows(fixture, BAR_1 "  1s/30s",
+		    "1000/s  42 in flight  0 errors  p50 0.200us  p99 0.200us");
+}
+
 static void test_a_number_of_calls_is_a_length_too(void **state)
 {
 	struct fixture *fixture = *state;
@@ -384,6 +405,7 @@ int main(void)
 		TEST(nothing_is_said_of_a_second_without_answers),
 		TEST(an_open_loop_tells_what_is_offered_deferred_and_late),
 		TEST(phases_and_their_ends),
+		TEST(a_phase_that_has_just_begun_has_no_rate_yet),
 		TEST(a_number_of_calls_is_a_length_too),
 		TEST(a_narrow_terminal_gets_what_matters_most),
 		TEST(colours_take_no_columns),
