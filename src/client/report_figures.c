@@ -53,11 +53,13 @@ void page_latencies(struct page *page, const struct recorder *results)
 	table_row(page, "service failed", results->service_failed);
 	table_row(page, "own lateness", results->lag);
 	page_look(page, PAGE_FAINT);
-	page_print(page, "latency counts from when a call was due, service from when it was sent");
-	page_print(page, latencies_count(results->lag) > 0
-				 ? ";\nown lateness is how much later than due this client started "
-				   "it\n"
-				 : "\n");
+	page_print(page,
+		   results->open_loop
+			   ? "latency counts from when a call was due, service from when it was "
+			     "sent;\nown lateness is how much later than due this client started "
+			     "it\n"
+			   : "latency counts from when a call was started, service from when it "
+			     "was sent\n");
 	page_look(page, PAGE_PLAIN);
 }
 

@@ -138,8 +138,8 @@ void page_cost(struct page *page, const struct run *run)
 	text_percent(run_cpu_share(run), share, sizeof(share));
 	text_number((double)run->bytes_out / (double)calls, out, sizeof(out));
 	text_number((double)run->bytes_in / (double)calls, in, sizeof(in));
-	page_print(page, "cost of a call: %s us of this client's CPU (%s of a core", each, share);
-	page_print(page, "), %s bytes out, %s in\n", out, in);
+	page_print(page, "a call cost %s us of this client's CPU (%s of a core)", each, share);
+	page_print(page, ", %s bytes out, %s in\n", out, in);
 }
 
 /* --- assertions --------------------------------------------------------------- */
@@ -260,8 +260,8 @@ void page_reconciliation(struct page *page, const struct run_reconciliation *all
 	}
 	page_look(page, PAGE_BOLD);
 	page_print(page,
-		   "\nreconciled with %zu server%s: %" PRIu64 " sent, %" PRIu64
-		   " received there, %" PRIu64 " answers received here\n",
+		   "\nreconciled with %zu server%s: %" PRIu64 " sent, %" PRIu64 " arrived, %" PRIu64
+		   " answers came back\n",
 		   all->n, plural(all->n), all->sent, all->received, all->answered);
 	page_look(page, PAGE_PLAIN);
 	for (size_t i = 0; i < all->n; i++) {

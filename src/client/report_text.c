@@ -16,21 +16,30 @@ static const char *plural(uint64_t n)
 	return n == 1 ? "" : "s";
 }
 
+/* The plan, in as many lines as it takes. */
+static void plan_line(struct page *page, const struct run *run)
+{
+	struct buffer text = BUFFER_INIT;
+
+	if (run->merged > 1) {
+		TEXT_PRINT(page->err, &text, "%zu runs as one, the first of them: ", run->merged);
+	}
+	TEXT_CHAIN(page->err, text_visible(&text, str_from(run->plan)));
+	if (page->err == 0 && buffer_len(&text) > 0) {
+		page_look(page, PAGE_BOLD);
+		page_paragraph(page, &text);
+		page_look(page, PAGE_PLAIN);
+	}
+	buffer_free(&text);
+}
+
 static void head(struct page *page, const struct run *run)
 {
 	time_t seconds = (time_t)(run->started_unix_ns / NS_PER_S);
-	char when[64];
+	char when[64], elapsed[TEXT_NUMBER_MAX];
 	struct tm utc;
 
-	page_look(page, PAGE_BOLD);
-	if (run->merged > 1) {
-		page_print(page, "%zu runs as one, the first of them: ", run->merged);
-	}
-	if (run->plan) {
-		page_say(page, run->plan);
-	}
-	page_look(page, PAGE_PLAIN);
-	page_print(page, run->plan || run->merged > 1 ? "\n" : "");
+	plan_line(page, run);
 	page_look(page, PAGE_FAINT);
 	if (run->name) {
 		page_say(page, run->name);
@@ -42,8 +51,10 @@ static void head(struct page *page, const struct run *run)
 		page_print(page, " on ");
 		page_say(page, run->host);
 	}
-	if (gmtime_r(&seconds, &utc) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &utc)) {
-		page_print(page, ", %s UTC", when);
+	if (seconds > 0 && gmtime_r(&seconds, &utc) &&
+	    strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &utc) > 0) {
+		text_duration(run->elapsed_ns, elapsed, sizeof(elapsed));
+		page_print(page, ", %s UTC, %s", when, elapsed);
 	}
 	if (run->version) {
 		page_print(page, ", echod ");
@@ -53,28 +64,32 @@ static void head(struct page *page, const struct run *run)
 	page_print(page, "\n\n");
 }
 
+/* Where every call is. */
 static void accounting(struct page *page, const struct run *run)
 {
 	const struct recorder *results = &run->results;
-	char elapsed[TEXT_NUMBER_MAX];
+	struct buffer text = BUFFER_INIT;
 
-	page_print(page, "calls: ");
+	TEXT_PRINT(page->err, &text, "calls: ");
 	if (run->schedule.n > 0) {
-		page_print(page, "%" PRIu64 " due, ", results->due);
+		TEXT_PRINT(page->err, &text, "%" PRIu64 " due, ", results->due);
 	}
-	page_print(page, "%" PRIu64 " started, %" PRIu64 " done, %" PRIu64 " unfinished",
+	TEXT_PRINT(page->err, &text,
+		   "%" PRIu64 " started, %" PRIu64 " done, %" PRIu64 " unfinished",
 		   results->started, recorder_done(results), results->unfinished);
 	if (run->schedule.n > 0) {
-		page_print(page, ", %" PRIu64 " never sent, %" PRIu64 " deferred",
+		TEXT_PRINT(page->err, &text, ", %" PRIu64 " never sent, %" PRIu64 " deferred",
 			   results->never_sent, results->deferred);
 	}
-	text_duration(run->elapsed_ns, elapsed, sizeof(elapsed));
-	page_print(page, ", in %s\n", elapsed);
 	if (run->warmup_calls > 0) {
-		page_print(page,
-			   "       after a warm-up of %" PRIu64 " calls, which count nowhere\n",
+		TEXT_PRINT(page->err, &text,
+			   "; %" PRIu64 " of the warm-up before count nowhere here",
 			   run->warmup_calls);
 	}
+	if (page->err == 0) {
+		page_paragraph(page, &text);
+	}
+	buffer_free(&text);
 }
 
 static void status_row(struct page *page, const char *name, uint64_t n, uint64_t all, bool good)

@@ -84,11 +84,9 @@ static void test_all_of_it(void **state)
 	expect_text(
 		text,
 		"1000 calls/s over 2 connections to 127.0.0.1:9876, for 1s\n"
-		"run 0123456789abcdef on anvil, 2027-01-15 08:00:00 UTC, echod 0.1.0\n"
+		"run 0123456789abcdef on anvil, 2027-01-15 08:00:00 UTC, 1.000s, echod 0.1.0\n"
 		"\n"
-		"calls: 1000 due, 999 started, 998 done, 1 unfinished, 1 never sent, 1 deferred, "
-		"in "
-		"1.000s\n"
+		"calls: 1000 due, 999 started, 998 done, 1 unfinished, 1 never sent, 1 deferred\n"
 		"  OK (0)                             948    95.0 %\n"
 		"  UNAVAILABLE (14)                    50    5.01 %   connection lost or not made\n"
 		"      connection reset\n"
@@ -124,8 +122,8 @@ static void test_all_of_it(void **state)
 		"other\n"
 		"retries: 3 of 1002 attempts were a call's second or later\n"
 		"streams: 1 call waited for the server's limit of streams\n"
-		"cost of a call: 20.04 us of this client's CPU (2.00 % of a core), 143 bytes out, "
-		"98.2 in\n"
+		"a call cost 20.04 us of this client's CPU (2.00 % of a core), 143 bytes out, 98.2 "
+		"in\n"
 		"\n"
 		"of 998 calls that reached the server 948 were answered OK, 50 were not; 1 given\n"
 		"up unfinished; 1 due and never sent\n"
@@ -176,7 +174,9 @@ static void test_a_closed_loop(void **state)
 	struct run *run = *state;
 
 	run->schedule.n = 0;
-	expect_part(run, "\ncalls: 999 started, 998 done, 1 unfinished, in 1.000s\n");
+	run->results.open_loop = false;
+	expect_part(run, "\nlatency counts from when a call was started, service");
+	expect_part(run, "\ncalls: 999 started, 998 done, 1 unfinished\n");
 	expect_part(run, "\nclosed loop, achieved 998/s, limited by: ");
 }
 
@@ -248,6 +248,15 @@ static void test_whose_word_a_status_is(void **state)
 	expect_part(run, "  OK, but not the echo                 1    0.10 %\n");
 }
 
+static void test_a_warm_up(void **state)
+{
+	struct run *run = *state;
+
+	expect_no_part(run, "warm-up");
+	run->warmup_calls = 77;
+	expect_part(run, ", 1 deferred; 77 of the warm-up before count nowhere here\n");
+}
+
 static void test_a_run_that_ended_early(void **state)
 {
 	struct run *run = *state;
@@ -294,10 +303,10 @@ static void test_reconciliation(void **state)
 		.received = 500,
 		.answered = 500,
 	};
-	expect_part(run, "\nreconciled with 1 server: 500 sent, 500 received there, 500 answers "
-			 "received here\n"
-			 "  http://a:2112/metrics: received 500, OK 498, UNKNOWN 2\n"
-			 "  servers minus client: no difference\n");
+	expect_part(run,
+		    "\nreconciled with 1 server: 500 sent, 500 arrived, 500 answers came back\n"
+		    "  http://a:2112/metrics: received 500, OK 498, UNKNOWN 2\n"
+		    "  servers minus client: no difference\n");
 	*all = (struct run_reconciliation){
 		.n = 3,
 		.servers = servers,
@@ -384,7 +393,7 @@ static void test_two_runs_side_by_side(void **state)
 	second.name = "after";
 	second.cpu_user_ns += 10 * NS_PER_MS;
 	second.elapsed_ns = second.offered_ns = 2 * NS_PER_S;
-	second.results.deferred = 0;
+	second.results.deferred = second.results.never_sent = 0;
 	assert_int_equal(report_compare_text(&out, runs, 2, &plain), 0);
 	assert_int_equal(buffer_append(&out, "", 1), 0);
 	expect_text((const char *)buffer_data(&out),
@@ -399,7 +408,7 @@ static void test_two_runs_side_by_side(void **state)
 		    "limited by           max in flight       nothing\n"
 		    "calls done                     998           998        =\n"
 		    "failed                      5.01 %        5.01 %\n"
-		    "unfinished, not sent             2             2        =\n"
+		    "unfinished, not sent             2             1  -50.0 %\n"
 		    "deferred                         1             0   -100 %\n"
 		    "connections lost                 2             2        =\n"
 		    "latency OK    mean         546.5us       546.5us        =\n"
@@ -502,6 +511,7 @@ int main(void)
 		WITH_SAMPLE(test_calls_that_found_no_server),
 		WITH_SAMPLE(test_calls_that_waited_for_their_turn),
 		WITH_SAMPLE(test_whose_word_a_status_is),
+		WITH_SAMPLE(test_a_warm_up),
 		WITH_SAMPLE(test_a_run_that_ended_early),
 		WITH_SAMPLE(test_assertions),
 		WITH_SAMPLE(test_reconciliation),
