@@ -197,7 +197,8 @@ enum run_limit run_limit(const struct run *run)
 	if (generator_busy(run)) {
 		return RUN_LIMIT_CLIENT_CPU;
 	}
-	if (results->deferred > 0 || results->never_sent > 0) {
+	if (results->deferred > 0 ||
+	    (double)results->never_sent > RUN_NEVER_SENT_MATTERS * (double)results->due) {
 		return RUN_LIMIT_MAX_IN_FLIGHT;
 	}
 	if (results->stream_waits > 0 &&

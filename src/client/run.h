@@ -21,6 +21,7 @@
 #define RUN_ACHIEVED_ENOUGH     0.99            /* of the offered rate */
 #define RUN_CPU_FULL            0.95            /* of a core */
 #define RUN_LAG_P99_NS          (1 * NS_PER_MS) /* more, and the generator was late */
+#define RUN_NEVER_SENT_MATTERS  0.01            /* of the calls that were due */
 #define RUN_STREAM_WAITS_MATTER 0.01            /* of the calls */
 #define RUN_OMISSION_FACTOR     2
 #define RUN_OMISSION_NS         (1 * NS_PER_MS)
@@ -141,7 +142,8 @@ double run_cpu_share(const struct run *run);
  *	               of the next three holds
  *	client CPU     above 95 % of a core (not of a generator that spins, which always
  *	               is), or (open loop) the lag's p99 above 1 ms
- *	max in flight  a call was deferred, or never sent for want of a place
+ *	max in flight  a call was deferred, or more than 1 % of those due found no place until
+ *	               the end (fewer may be just due when a run is interrupted)
  *	connections    1 % of the calls or more found the peer's limit of streams reached
  *	server         else
  */

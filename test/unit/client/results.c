@@ -32,6 +32,7 @@ static void schedule(struct run *run, const char *text)
 {
 	char why[160];
 
+	run->max_in_flight = 100000;
 	assert_int_equal(schedule_parse(text, &run->schedule, why, sizeof(why)), 0);
 	run->results.open_loop = true;
 }
@@ -147,16 +148,16 @@ static void test_a_server_that_falls_behind_is_the_limit(void **state)
 	}
 }
 
-/* The same with a bound on calls in flight: they start late, and all are answered. */
-static void test_deferred_calls_are_not_achieved_in_time(void **state)
+/* The same with one call in flight at a time: they start late, and all are answered. */
+static void simulate_deferring(struct run *run, int64_t calls)
 {
-	struct run *run = *state;
 	struct recorder *results = &run->results;
 	int64_t away_ns = 2 * NS_PER_MS, now_ns = 0;
 
 	schedule(run, "1000");
-	run->offered_ns = 10 * NS_PER_S;
-	for (int64_t i = 0; i < 10000; i++) { /* one at a time */
+	run->max_in_flight = 1;
+	run->offered_ns = calls * NS_PER_MS;
+	for (int64_t i = 0; i < calls; i++) {
 		bool deferred = i * NS_PER_MS < now_ns;
 
 		now_ns = MAX(now_ns, i * NS_PER_MS);
@@ -166,8 +167,19 @@ static void test_deferred_calls_are_not_achieved_in_time(void **state)
 		answer(results, i * NS_PER_MS, now_ns);
 	}
 	run->elapsed_ns = now_ns;
-	assert_int_equal(run_limit(run), RUN_LIMIT_MAX_IN_FLIGHT);
-	assert_true(achieved(run) > .499 && achieved(run) < .501);
+}
+
+static void test_deferred_calls_are_not_achieved_in_time(void **state)
+{
+	for (int64_t calls = 500; calls <= 10000; calls += 4750) {
+		struct run *run = *state;
+
+		simulate_deferring(run, calls);
+		assert_int_equal(run_limit(run), RUN_LIMIT_MAX_IN_FLIGHT);
+		assert_true(achieved(run) > .499 && achieved(run) < .501);
+		run_deinit(run);
+		assert_int_equal(run_init(run), 0);
+	}
 }
 
 static void test_a_closed_loop_achieves_what_is_answered(void **state)
@@ -265,6 +277,19 @@ static void test_a_deferred_call_is_the_limit(void **state)
 	assert_int_equal(run_limit(run), RUN_LIMIT_MAX_IN_FLIGHT);
 	run->cpu_user_ns = run->elapsed_ns;
 	assert_int_equal(run_limit(run), RUN_LIMIT_CLIENT_CPU);
+}
+
+static void test_calls_that_found_no_place_are_the_limit(void **state)
+{
+	struct run *run = *state;
+
+	unlimited(run);
+	recorder_due(&run->results, 0, 1);
+	recorder_never_sent(&run->results, 1); /* it was interrupted: no place was wanting */
+	assert_int_equal(run_limit(run), RUN_LIMIT_NOTHING);
+	recorder_due(&run->results, 0, 29);
+	recorder_never_sent(&run->results, 29);
+	assert_int_equal(run_limit(run), RUN_LIMIT_MAX_IN_FLIGHT);
 }
 
 static void test_streams_that_run_out_are_the_limit(void **state)
@@ -515,6 +540,7 @@ int main(void)
 		TEST(a_full_core_is_the_limit),
 		TEST(a_late_generator_is_the_limit),
 		TEST(a_deferred_call_is_the_limit),
+		TEST(calls_that_found_no_place_are_the_limit),
 		TEST(streams_that_run_out_are_the_limit),
 		TEST(a_stall_that_was_hidden_matters),
 		TEST(merged_rates_and_costs_add_up),
