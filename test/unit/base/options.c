@@ -17,6 +17,7 @@ struct values {
 	uint64_t streams, bytes;
 	int64_t grace_ns;
 	bool identify, quiet;
+	bool streams_given;
 	int level;
 	int custom;
 };
@@ -52,6 +53,7 @@ static const struct option table[] = {
 	  .group = "Listening" },
 	{ .name = "max-streams",
 	  .type = OPTION_UINT,
+	  .given = offsetof(struct values, streams_given),
 	  .offset = offsetof(struct values, streams),
 	  .placeholder = "N",
 	  .value = "100",
@@ -187,6 +189,7 @@ static void nothing_given_gives_the_defaults(void **state)
 	assert_addresses(":9876", NULL);
 	assert_string_equal(got.values.path, "/metrics");
 	assert_int_equal(got.values.streams, 100);
+	assert_false(got.values.streams_given);
 	assert_int_equal(got.values.bytes, 4 * MIB);
 	assert_int_equal(got.values.grace_ns, 15 * NS_PER_S);
 	assert_true(got.values.identify);
@@ -369,6 +372,19 @@ static void a_flag_beats_the_environment_beats_the_default(void **state)
 	assert_int_equal(got.n_warned, 0);
 }
 
+static void what_was_given_is_told_though_it_be_the_default(void **state)
+{
+	const char **environment = LIST("TEST_MAX_STREAMS=100");
+
+	(void)state;
+	assert_int_equal(parse("--max-streams=100"), OPTIONS_OK);
+	assert_true(got.values.streams_given);
+	assert_int_equal(parse_with(environment, NOTHING), OPTIONS_OK);
+	assert_true(got.values.streams_given);
+	assert_int_equal(parse_with(NULL, NOTHING), OPTIONS_OK);
+	assert_false(got.values.streams_given);
+}
+
 static void lists_in_the_environment_have_commas(void **state)
 {
 	const char **environment = LIST("TEST_GRPC_LISTEN_ADDRESS=:1,,unix:@x");
@@ -480,6 +496,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_given_gives_the_defaults),
+		TEST(what_was_given_is_told_though_it_be_the_default),
 		TEST(every_type_both_ways),
 		TEST(booleans_in_all_spellings),
 		TEST(the_last_of_a_flag_wins),

@@ -83,7 +83,8 @@ static void test_what_a_call_carries(void **state)
 	assert_false(plan.progress);
 	assert_false(plan.load);
 	plan_deinit(&plan);
-	accept_plan("--compression=gzip --wait-for-ready --keepalive-time=1m --keepalive-timeout=5s");
+	accept_plan(
+		"--compression=gzip --wait-for-ready --keepalive-time=1m --keepalive-timeout=5s");
 	assert_true(plan.gzip);
 	assert_true(plan.wait_for_ready);
 	assert_int_equal(plan.keepalive_time_ns, 60 * NS_PER_S);
@@ -214,12 +215,184 @@ static void test_a_run_is_described(void **state)
 {
 	(void)state;
 	expect_description("--duration=5s --concurrency=50",
-			   "50 calls at a time over 1 connection to 127.0.0.1:9876, for 5s");
-	expect_description("--count=9 localhost:1",
-			   "1 call at a time over 1 connection to localhost:1, 9 in all");
-	expect_description("--count=9 --duration=1m --connections=2",
-			   "2 calls at a time over 2 connections to 127.0.0.1:9876, 9 in all, "
-			   "for at most 1m");
+			   "closed loop, 50 calls at a time, over 1 connection to "
+			   "127.0.0.1:9876, messages of 13 bytes, for 5s");
+	expect_description("--count=9 --message=x localhost:1",
+			   "closed loop, 1 call at a time, over 1 connection to localhost:1, "
+			   "messages of 1 byte, 9 in all");
+	expect_description("--count=9 --duration=1m --connections=2 --warmup=2s",
+			   "closed loop, 2 calls at a time, over 2 connections to "
+			   "127.0.0.1:9876, messages of 13 bytes, 9 in all, for at most 1m after "
+			   "2s of warm-up");
+	expect_description("--rate=5000 --duration=1s --max-in-flight=70 a:1 b:2 --pacing=spin",
+			   "open loop, 5000 calls/s at equal distances, at most 70 at a time, "
+			   "spinning, over 2 connections to a:1, b:2, messages of 13 bytes, for "
+			   "1s");
+	expect_description("--rate=1..9/2s --arrival=poisson --seed=7 --method=a.B/C "
+			   "--connection-lifetime=3s",
+			   "open loop, 1..9/2s calls/s at random distances, at most 1000 at a "
+			   "time, over 10 connections to 127.0.0.1:9876, a.B/C, messages of 0 "
+			   "bytes, for 2s, connections live 3s, seed 7");
+}
+
+static void test_an_open_loop(void **state)
+{
+	(void)state;
+	accept_plan("--rate=5000 --duration=3s --arrival=poisson --pacing=spin --seed=42");
+	assert_true(plan.load);
+	assert_int_equal(plan.schedule.n, 1);
+	assert_true(plan.schedule.poisson);
+	assert_int_equal(plan.pacing, PLAN_PACING_SPIN);
+	assert_int_equal(plan.max_in_flight, PLAN_DEFAULT_MAX_IN_FLIGHT);
+	assert_int_equal(plan.concurrency, 0);
+	assert_int_equal(plan.connections, 10);
+	assert_int_equal(plan.seed, 42);
+	assert_int_equal(plan.grace_ns, PLAN_DEFAULT_GRACE_NS);
+	plan_deinit(&plan);
+
+	accept_plan("--rate=1,2,3/5s --max-in-flight=101");
+	assert_int_equal(plan.duration_ns, 15 * NS_PER_S);
+	assert_false(plan.schedule.poisson);
+	assert_int_equal(plan.pacing, PLAN_PACING_TIMER);
+	assert_int_equal(plan.connections, 2);
+	plan_deinit(&plan);
+
+	accept_plan("--rate=1..2/5s --count=7");
+	assert_int_equal(plan.count, 7);
+	assert_int_equal(plan.duration_ns, 0);
+	plan_deinit(&plan);
+
+	accept_plan("--rate=5 --duration=1s --connections=2000 --grace=0");
+	assert_int_equal(plan.max_in_flight, 2000);
+	assert_int_equal(plan.grace_ns, 0);
+	plan_deinit(&plan);
+}
+
+static void test_what_an_open_and_a_closed_loop_do_not_share(void **state)
+{
+	(void)state;
+	refuse("--rate=5", "add --duration or --count");
+	refuse("--rate=0 --duration=1s", "--rate");
+	refuse("--rate=1..5 --duration=1s", "needs its length");
+	refuse("--rate=5 --duration=1s --concurrency=5", "--max-in-flight");
+	refuse("--duration=1s --max-in-flight=5", "--concurrency");
+	refuse("--count=1 --arrival=constant", "--arrival has no sense without --rate");
+	refuse("--count=1 --pacing=timerfd", "--pacing has no sense without --rate");
+	refuse("--rate=5 --count=1 --max-in-flight=2 --connections=3",
+	       "--connections=3 is more than --max-in-flight=2");
+	refuse("--rate=5 --count=1 --max-in-flight=0", "--max-in-flight");
+	refuse("--rate=5 --count=1 --arrival=uniform", "--arrival");
+	refuse("--rate=5 --count=1 --grace=-1s", "--grace");
+}
+
+static void test_what_only_a_run_has(void **state)
+{
+	static const char *const flags[] = {
+		"--warmup=1s", "--grace=1s",      "--connection-lifetime=1s", "--seed=1",
+		"--name=x",    "--fail-on-error", "--assert=p99<1s",          "--reconcile=x",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		refuse(flags[i], "is for load runs");
+	}
+	refuse("--output=hgrm", "a single call has text and json");
+}
+
+static void test_several_targets(void **state)
+{
+	(void)state;
+	accept_plan("--count=10 a:1 unix:/b c");
+	assert_int_equal(plan.n_targets, 3);
+	assert_string_equal(plan.targets[1].text, "unix:/b");
+	assert_string_equal(plan.targets[2].text, "c:9876");
+	assert_int_equal(plan.connections, 3);
+	assert_int_equal(plan.concurrency, 3);
+	plan_deinit(&plan);
+	refuse("--count=10 --connections=2 a:1 b:2 c:3", "less than one for each of 3 TARGETs");
+	refuse("--count=10 --concurrency=2 a:1 b:2 c:3", "3 TARGETs are more than --concurrency=2");
+}
+
+static void test_a_message_of_a_size(void **state)
+{
+	(void)state;
+	accept_plan("--message-size=1KiB");
+	assert_int_equal(buffer_len(&plan.message), 1024);
+	assert_memory_equal(buffer_data(&plan.message), "abc", 3);
+	plan_deinit(&plan);
+	accept_plan("--message-size=0");
+	assert_int_equal(buffer_len(&plan.message), 0);
+	plan_deinit(&plan);
+	refuse("--message-size=4MiB", "--message-size: the message is too long");
+	refuse("--message-size=1GiB", "--message-size");
+	refuse("--message=a --message-size=1", "exclude each other");
+	refuse("--message-file=a --message-size=1", "exclude each other");
+}
+
+static void test_another_method(void **state)
+{
+	(void)state;
+	accept_plan("--method=a.b.Service/Do");
+	assert_true(plan.raw);
+	assert_string_equal(plan.service->name, "a.b.Service");
+	assert_string_equal(plan.method->name, "Do");
+	assert_null(plan.method->request);
+	assert_int_equal(buffer_len(&plan.message), 0);
+	assert_false(plan.verify);
+	plan_deinit(&plan);
+	accept_plan("--method=/S/Do --verify --request-file=/dev/null");
+	assert_string_equal(plan.service->name, "S");
+	assert_true(plan.verify);
+	plan_deinit(&plan);
+	accept_plan("--no-verify");
+	assert_false(plan.verify);
+	assert_string_equal(plan.service->name, "muzz.Service");
+	plan_deinit(&plan);
+	refuse("--method=Do", "--method=Do is not of the form");
+	refuse("--method=a./Do", "is not of the form");
+	refuse("--method=a..b/Do", "is not of the form");
+	refuse("--method=a/b/Do", "is not of the form");
+	refuse("--method=a/", "is not of the form");
+	refuse("--method=/a", "is not of the form");
+	refuse("--method=a/Do --message=x", "--request-file");
+	refuse("--method=a/Do --message-file=x", "--request-file");
+	refuse("--method=a/Do --message-size=1", "--request-file");
+	refuse("--request-file=x", "--request-file has no sense without --method");
+	refuse("--method=a/Do --request-file=/nonexistent", "cannot be opened");
+	refuse("--method=a/Do --request-file=/dev/zero", "is longer than");
+}
+
+static void test_outputs(void **state)
+{
+	(void)state;
+	accept_plan("--count=1 --output=text --output=json:/a --output=html:/b");
+	assert_int_equal(plan.n_outputs, 3);
+	assert_int_equal(plan.outputs[0].format, REPORT_TEXT);
+	assert_null(plan.outputs[0].path);
+	assert_int_equal(plan.outputs[2].format, REPORT_HTML);
+	assert_string_equal(plan.outputs[2].path, "/b");
+	plan_deinit(&plan);
+	refuse("--count=1 --output=text --output=json", "standard output is taken");
+	refuse("--count=1 --output=text:/a --output=json:/a", "two outputs into one file");
+	refuse("--count=1 --output=", "--output");
+	refuse("--count=1 --output=json:", "--output");
+	refuse("--count=1 --output=json:a --output=json:b --output=json:c --output=json:d "
+	       "--output=json:e --output=json:f --output=json:g --output=json:h --output=json:i",
+	       "more than 8");
+}
+
+static void test_assertions_and_reconcile(void **state)
+{
+	(void)state;
+	accept_plan("--count=1 --assert=p99<20ms --assert=errors==0 --reconcile=http://a/metrics");
+	assert_int_equal(plan.assertions.n, 2);
+	assert_string_equal(plan.assertions.items[1], "errors==0");
+	assert_int_equal(plan.reconcile.n, 1);
+	plan_deinit(&plan);
+	refuse("--count=1 --assert=p99", "--assert=p99: ");
+	refuse("--count=1 --reconcile=ftp://a/", "--reconcile=ftp://a/: ");
+	refuse("--count=1 --reconcile=http://a/m --reconcile=http://a/m", "given twice");
+	refuse("--count=1 --reconcile=http://a/m --metadata=echod-run:1", "by itself");
 }
 
 int main(void)
@@ -233,6 +406,14 @@ int main(void)
 		cmocka_unit_test(test_bad_values_are_named),
 		cmocka_unit_test(test_help_and_version),
 		cmocka_unit_test(test_a_run_is_described),
+		cmocka_unit_test(test_an_open_loop),
+		cmocka_unit_test(test_what_an_open_and_a_closed_loop_do_not_share),
+		cmocka_unit_test(test_what_only_a_run_has),
+		cmocka_unit_test(test_several_targets),
+		cmocka_unit_test(test_a_message_of_a_size),
+		cmocka_unit_test(test_another_method),
+		cmocka_unit_test(test_outputs),
+		cmocka_unit_test(test_assertions_and_reconcile),
 	};
 
 	return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
