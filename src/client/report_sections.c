@@ -138,7 +138,7 @@ void page_cost(struct page *page, const struct run *run)
 	text_percent(run_cpu_share(run), share, sizeof(share));
 	text_number((double)run->bytes_out / (double)calls, out, sizeof(out));
 	text_number((double)run->bytes_in / (double)calls, in, sizeof(in));
-	page_print(page, "a call cost %s us of this client's CPU (%s of a core)", each, share);
+	page_print(page, "a call cost %s us of CPU here (%s of a core)", each, share);
 	page_print(page, ", %s bytes out, %s in\n", out, in);
 }
 
@@ -205,14 +205,17 @@ static void server_row(struct page *page, const struct run_reconciled *server)
 	page_print(page, "\n");
 }
 
-static void difference(struct page *page, const char *name, int64_t n, bool *ret_any)
+/* After the first a comma before it. */
+static void difference(struct page *page, const char *name, int64_t n, bool *any)
 {
 	if (n == 0) {
 		return;
 	}
-	page_print(page, "%s%s %+" PRId64 "%s", *ret_any ? ", " : "", name, n,
+	page_look(page, PAGE_BAD);
+	page_print(page, "%s%s %+" PRId64 "%s", *any ? ", " : "", name, n,
 		   n == 1 || n == -1 ? " (off by one)" : "");
-	*ret_any = true;
+	page_look(page, PAGE_PLAIN);
+	*any = true;
 }
 
 static void differences(struct page *page, const struct run_reconciliation *all)
@@ -224,9 +227,11 @@ static void differences(struct page *page, const struct run_reconciliation *all)
 	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
 		difference(page, grpc_status_name(status), all->by_status[status], &any);
 	}
-	page_look(page, any ? PAGE_BAD : PAGE_GOOD);
-	page_print(page, any ? "" : "no difference");
-	page_look(page, PAGE_PLAIN);
+	if (!any) {
+		page_look(page, PAGE_GOOD);
+		page_print(page, "no difference");
+		page_look(page, PAGE_PLAIN);
+	}
 	page_print(page, "%s\n", all->complete ? "" : " (of what could be compared)");
 }
 
