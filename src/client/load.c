@@ -74,7 +74,7 @@ static bool init_reconcile(struct load *load)
 		.n = plan->reconcile.n,
 		.run_id = load->run.id,
 		.method = load->run.method,
-		.timeout_ns = plan->timeout_ns,
+		.timeout_ns = RECONCILE_TIMEOUT_NS,
 	};
 
 	if (plan->reconcile.n > 0) {

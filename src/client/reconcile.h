@@ -9,8 +9,17 @@
  *
  * What can fail: a server that cannot be reached or read before the run (nothing to
  * compare: the run does not start), or after it (said in the result), one that was
- * restarted meanwhile (its start time differs), calls of others (their difference
- * shows as it is).
+ * restarted meanwhile (its start time differs, or a count fell), calls of others (their
+ * difference shows as it is).
+ *
+ * What a difference means. `sent` are calls whose HEADERS left, once each however often
+ * they were sent anew; `received` what servers counted as begun; `answered` calls for
+ * which a status came from the peer (GRPC_FROM_PEER; a reply that was not its request is
+ * an OK). By code it is what servers ended with it, less what came back with it: a call
+ * that was given up here (deadline, ^C, lost connection) has no status of its peer, and
+ * shows as +1 of the code that its server gave it, mostly CANCELLED or
+ * DEADLINE_EXCEEDED, or OK where the answer was on its way. So with nothing in between
+ * they add up to sent - answered, and a negative one means that somebody else answered.
  */
 #pragma once
 
@@ -26,6 +35,12 @@
 #define RECONCILE_METADATA "echod-run"
 /* Calls that are told apart, here and on a server; those beyond are only counted. */
 #define RECONCILE_MAX_CALLS (UINT64_C(1) << 24)
+
+/*
+ * Of a scrape, as scrapers commonly have it, and of waiting for calls in flight. No call's
+ * own --timeout: that may be far shorter than a scrape, or an hour.
+ */
+#define RECONCILE_TIMEOUT_NS (10 * NS_PER_S)
 
 struct reconcile;
 

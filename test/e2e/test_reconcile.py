@@ -157,7 +157,7 @@ def test_it_is_in_the_text_and_the_run_is_at_the_server(serve, run):
     server = serve()
     done = run("client", "--count=50", f"--reconcile={url(server)}", server.grpc)
     assert done.returncode == 0, done.stderr
-    text = done.stdout.decode()
+    text = " ".join(done.stdout.decode().split())
     assert "50 sent, 50 received there, 50 answers received here" in text
     assert "no difference" in text and "0 never arrived" in text
     listed = json.loads(server.get("/-/runs/").body)["runs"]
@@ -289,7 +289,7 @@ def refused(run, target, *urls, flags=()):
 def test_what_cannot_be_read_before_the_run_keeps_it_from_starting(serve, run, text):
     server = serve()
     with Metrics(text) as metrics:
-        assert metrics.url in refused(run, server.grpc, url(server), metrics.url, flags=["--timeout=1s"])
+        assert metrics.url in refused(run, server.grpc, url(server), metrics.url)
     assert server.value("total_requests") == 0
 
 
@@ -322,7 +322,7 @@ def test_what_is_no_url_is_a_usage_error(run, bad):
 def test_what_went_wrong_after_the_run_is_told_and_the_rest_compared(serve, run, after, restarted, problem):
     server = serve()
     with Metrics(counts(2, 2), after) as metrics:
-        told = load(run, server.grpc, url(server), metrics.url, count=20, flags=["--timeout=2s"])
+        told = load(run, server.grpc, url(server), metrics.url, count=20)
     assert not told["complete"] and not told["by_call"]
     real, other = told["servers"]
     assert real["received"] == 20 and real["problem"] is None
@@ -333,11 +333,29 @@ def test_what_went_wrong_after_the_run_is_told_and_the_rest_compared(serve, run,
         assert other["problem"] is None
 
 
-def test_a_server_that_is_killed_and_one_that_is_restarted(serve, run, echod):
+def test_a_server_that_is_killed(serve, run):
     dead = serve(exit_code=-signal.SIGKILL)
     threading.Timer(0.5, lambda: dead.send_signal(signal.SIGKILL)).start()
-    told = load(run, dead.grpc, url(dead), count=3000, flags=["--rate=3000", "--timeout=1s"], code=0)
+    told = load(run, dead.grpc, url(dead), count=3000, flags=["--rate=3000", "--timeout=1s"])
     assert not told["complete"] and "refused" in told["servers"][0]["problem"]
+
+
+def test_a_server_that_is_restarted(serve, run):
+    first = serve()
+    where = [f"--grpc.listen-address={first.grpc}", f"--web.listen-address={first.web}"]
+
+    def restart():
+        first.stop()
+        serve(*where)
+
+    timer = threading.Timer(0.5, restart)
+    timer.start()
+    try:
+        told = load(run, first.grpc, url(first), count=3000, flags=["--rate=1500", "--wait-for-ready"])
+    finally:
+        timer.join()
+    assert told["servers"][0]["restarted"] and not told["complete"] and not told["by_call"]
+    assert 0 < told["received"] < told["sent"] == 3000  # what the second one counted
 
 
 def test_foreign_servers_are_compared_by_code(serve, run):
@@ -351,7 +369,7 @@ def test_foreign_servers_are_compared_by_code(serve, run):
 def test_a_server_that_counts_something_else_is_told(serve, run):
     server = serve()
     with Metrics("up 1\n") as metrics:
-        told = load(run, server.grpc, metrics.url, count=20, flags=["--timeout=1s"])
+        told = load(run, server.grpc, metrics.url, count=20)
     assert "grpc_server_started_total" in told["servers"][0]["problem"]
     assert not told["complete"]
 
@@ -360,8 +378,8 @@ def test_calls_that_stay_in_flight_are_not_waited_for_for_ever(serve, run):
     server = serve()
     with Metrics(counts(0, 0), counts(20, 18)) as metrics:
         begin = time.monotonic()
-        told = load(run, server.grpc, metrics.url, count=20, flags=["--timeout=1s"])
-    assert time.monotonic() - begin < 20
+        told = load(run, server.grpc, metrics.url, count=20)
+    assert 10 <= time.monotonic() - begin < 30
     assert not told["complete"] and told["servers"][0]["in_flight"] == 2
     assert differences(told) == {"OK": -2}
 
