@@ -207,7 +207,7 @@ static void put_tiles(struct html *html, const struct run *run)
 		for (size_t i = 0; i < run->n_assertions; i++) {
 			held += run->assertions[i].held;
 		}
-		tile_begin(html, "assertions held",
+		tile_begin(html, "assertions",
 			   held == run->n_assertions ? " class=\"good\"" : " class=\"bad\"");
 		HTML(html, "%zu of %zu", held, run->n_assertions);
 		tile_end(html);
