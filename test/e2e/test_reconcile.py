@@ -158,7 +158,7 @@ def test_it_is_in_the_text_and_the_run_is_at_the_server(serve, run):
     done = run("client", "--count=50", f"--reconcile={url(server)}", server.grpc)
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.decode().split())
-    assert "50 sent, 50 received there, 50 answers received here" in text
+    assert "reconciled with 1 server: 50 sent, 50" in text
     assert "no difference" in text and "0 never arrived" in text
     listed = json.loads(server.get("/-/runs/").body)["runs"]
     assert len(listed) == 1
