@@ -11,6 +11,12 @@ static void table_begin(struct html *html, const char *head)
 	HTML(html, "<div class=\"wide\"><table>\n<thead><tr>%s</tr></thead>\n<tbody>\n", head);
 }
 
+/* Of names and numbers, which need not stand a page apart. */
+static void list_begin(struct html *html, const char *head)
+{
+	HTML(html, "<div class=\"wide list\"><table>\n<thead><tr>%s</tr></thead>\n<tbody>\n", head);
+}
+
 static void table_end(struct html *html)
 {
 	HTML(html, "</tbody></table></div>\n");
@@ -310,7 +316,7 @@ static void difference_cell(struct html *html, int64_t difference)
 
 static void difference_table(struct html *html, const struct run_reconciliation *of)
 {
-	table_begin(html, "<th>servers less client</th><th class=\"n\">difference</th>");
+	list_begin(html, "<th>servers less client</th><th class=\"n\">difference</th>");
 	HTML(html, "<tr><th scope=\"row\">received, less sent</th>");
 	difference_cell(html, (int64_t)(of->received - of->sent));
 	HTML(html, "</tr>\n");
@@ -382,7 +388,7 @@ static void accounting(struct html *html, const struct run *run)
 	const struct recorder *results = &run->results;
 
 	HTML(html, "<h3>Accounting</h3>\n");
-	table_begin(html, "<th>calls</th><th class=\"n\"></th>");
+	list_begin(html, "<th>calls</th><th class=\"n\"></th>");
 	count_row(html, "due", results->due);
 	count_row(html, "started", results->started);
 	count_row(html, "done", recorder_done(results));
@@ -402,7 +408,7 @@ static void cost(struct html *html, const struct run *run)
 	double done = (double)MAX(recorder_done(&run->results), 1);
 
 	HTML(html, "<h3>Cost and connections</h3>\n");
-	table_begin(html, "<th>of the client itself</th><th class=\"n\"></th>");
+	list_begin(html, "<th>of the client itself</th><th class=\"n\"></th>");
 	HTML(html, "<tr><th scope=\"row\">CPU time per call</th><td class=\"n\">");
 	html_duration(html, (int64_t)((double)(run->cpu_user_ns + run->cpu_system_ns) / done + .5));
 	HTML(html, "</td></tr>\n<tr><th scope=\"row\">CPU, of one core</th><td class=\"n\">");
