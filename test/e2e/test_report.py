@@ -265,3 +265,17 @@ def test_every_member_is_documented(run, save):
     back = json.loads(text_of(run("report", "--output=json", save(made))))
     assert set(members(back)) - words == set()
     assert back["backends"] == made["backends"] and back["reconciliation"] == made["reconciliation"]
+
+
+@pytest.mark.parametrize("flags", [["--rate=500", "--duration=500ms"], ["--count=500", "--concurrency=5"]])
+def test_a_run_that_was_kept_is_the_run(run, shared, tmp_path, flags):
+    text, kept = tmp_path / "run.txt", tmp_path / "run.json"
+    plain = {"COLUMNS": "100", "LC_ALL": "C.UTF-8"}
+    done = run("client", *flags, "--progress=off", f"--output=text:{text}", f"--output=json:{kept}", shared.grpc, env=plain)
+    assert done.returncode == 0, done
+    assert text_of(run("report", str(kept), env=plain)) == text.read_text()
+    assert text_of(run("report", "--output=json", str(kept))) == kept.read_text()
+    one = json.loads(kept.read_text())
+    both = json.loads(text_of(run("report", "--merge", "--output=json", str(kept), str(kept))))
+    assert both["calls"]["done"] == 2 * one["calls"]["done"] > 0
+    assert [backend["ok"] for backend in both["backends"]] == [both["calls"]["done"]]
