@@ -112,6 +112,7 @@ static void take_stock(struct load *load, int64_t now_ns)
 
 	usage_read(&last, load->client);
 	run->results.due -= load->due_ahead;
+	load->due_ahead = 0;
 	if (run->started_unix_ns == 0) { /* it did not come to that */
 		usage_charge(&load->warmup_results, &load->first, &last);
 		return;
@@ -131,6 +132,7 @@ static void on_finish(struct loop_task *task)
 	assert(load->phase == WAITING && load->flight.in_flight == 0);
 	enter(load, CLOSING, now_ns);
 	take_stock(load, now_ns);
+	assert(recorder_balanced(&load->run.results) && recorder_balanced(&load->warmup_results));
 	timer_stop(load->timers, &load->turn);
 	loop_set_spin(load->client->loop, 0);
 	progress_stop(&load->progress);

@@ -181,13 +181,25 @@ double run_cpu_share(const struct run *run)
 	return time > 0 ? ((double)run->cpu_user_ns + (double)run->cpu_system_ns) / time : 0;
 }
 
+/*
+ * The p99 of the lag of all calls, those that were deferred having none: a few of them
+ * that were late do not speak for a run that waited for places.
+ */
+static bool left_late(const struct recorder *results)
+{
+	double known = (double)latencies_count(results->lag);
+	double q = 1 - (1 - .99) * (double)results->started / known;
+
+	return known > 0 && q > 0 && latencies_quantile(results->lag, q) > RUN_LAG_P99_NS;
+}
+
 /* It took a core, or calls left late. */
 static bool generator_busy(const struct run *run)
 {
 	bool open_loop = run->schedule.n > 0;
 
 	return (!(open_loop && run->spin) && run_cpu_share(run) > RUN_CPU_FULL) ||
-	       (open_loop && latencies_quantile(run->results.lag, .99) > RUN_LAG_P99_NS);
+	       (open_loop && left_late(&run->results));
 }
 
 enum run_limit run_limit(const struct run *run)
@@ -233,6 +245,7 @@ bool run_omission_matters(const struct run *run)
 {
 	int64_t felt = latencies_quantile(run->results.latency_ok, .99);
 	int64_t served = latencies_quantile(run->results.service_ok, .99);
+	int64_t late = latencies_quantile(run->results.lag, .99);
 
-	return felt > RUN_OMISSION_FACTOR * served && felt - served >= RUN_OMISSION_NS;
+	return felt > RUN_OMISSION_FACTOR * served && felt - served >= RUN_OMISSION_NS + late;
 }

@@ -141,7 +141,8 @@ double run_cpu_share(const struct run *run);
  *	nothing        open loop, at least 99 % of the offered rate was achieved, and none
  *	               of the next three holds
  *	client CPU     above 95 % of a core (not of a generator that spins, which always
- *	               is), or (open loop) the lag's p99 above 1 ms
+ *	               is), or (open loop) the lag's p99 above 1 ms, deferred calls having
+ *	               none
  *	max in flight  a call was deferred, or more than 1 % of those due found no place until
  *	               the end (fewer may be just due when a run is interrupted)
  *	connections    1 % of the calls or more found the peer's limit of streams reached
@@ -149,5 +150,8 @@ double run_cpu_share(const struct run *run);
  */
 enum run_limit run_limit(const struct run *run);
 const char *run_limit_name(enum run_limit limit);
-/* Intended-start p99 more than twice the service time's, by 1 ms at least: a stall was hidden. */
+/*
+ * Intended-start p99 more than twice the service time's, and by 1 ms more than the lag's, which
+ * is no server's doing: a stall was hidden.
+ */
 bool run_omission_matters(const struct run *run);

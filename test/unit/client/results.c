@@ -266,6 +266,26 @@ static void test_a_late_generator_is_the_limit(void **state)
 	assert_int_equal(run_limit(run), RUN_LIMIT_CLIENT_CPU);
 }
 
+static void test_a_few_late_calls_among_deferred_ones_are_not(void **state)
+{
+	struct run *run = *state;
+
+	unlimited(run);
+	latencies_reset(run->results.lag);
+	for (int i = 0; i < 50; i++) { /* of 2000; the others waited for places */
+		latencies_record(run->results.lag, i < 19 ? 2 * NS_PER_MS : 0);
+	}
+	run->results.deferred = 1950;
+	assert_int_equal(run_limit(run), RUN_LIMIT_MAX_IN_FLIGHT);
+	for (int i = 0; i < 3; i++) {
+		latencies_record(run->results.lag, 2 * NS_PER_MS);
+	}
+	assert_int_equal(run_limit(run), RUN_LIMIT_CLIENT_CPU);
+	latencies_reset(run->results.lag); /* all were deferred, as good as */
+	latencies_record(run->results.lag, 2 * NS_PER_MS);
+	assert_int_equal(run_limit(run), RUN_LIMIT_MAX_IN_FLIGHT);
+}
+
 static void test_a_deferred_call_is_the_limit(void **state)
 {
 	struct run *run = *state;
@@ -327,6 +347,13 @@ static void test_a_stall_that_was_hidden_matters(void **state)
 		latencies_record(run->results.latency_ok, 10 * NS_PER_MS);
 	}
 	assert_false(run_omission_matters(run)); /* 4 ms, and less than twice as much */
+	for (int i = 0; i < 2; i++) {
+		latencies_record(run->results.service_ok, 6 * NS_PER_MS);
+		latencies_record(run->results.latency_ok, 20 * NS_PER_MS);
+	}
+	assert_true(run_omission_matters(run));
+	latencies_record(run->results.lag, 14 * NS_PER_MS);
+	assert_false(run_omission_matters(run)); /* the generator's own doing */
 }
 
 /* --- several in one ------------------------------------------------------------ */
@@ -539,6 +566,7 @@ int main(void)
 		TEST(nothing_at_all_is_no_rate),
 		TEST(a_full_core_is_the_limit),
 		TEST(a_late_generator_is_the_limit),
+		TEST(a_few_late_calls_among_deferred_ones_are_not),
 		TEST(a_deferred_call_is_the_limit),
 		TEST(calls_that_found_no_place_are_the_limit),
 		TEST(streams_that_run_out_are_the_limit),
