@@ -161,7 +161,10 @@ static int exit_code(const struct plan *plan, const struct run *run,
 		return EXIT_NO_CONNECTION;
 	}
 	if (plan->schedule.n > 0 && run->n_assertions > 0 && !offered(run)) {
-		client_complain("the rate was not offered: the assertions say nothing");
+		client_complain(run_limit(run) == RUN_LIMIT_CLIENT_CPU
+					? "this client was too busy or too late to be the "
+					  "judge of a server: the assertions say nothing"
+					: "the rate was not offered: the assertions say nothing");
 		return EXIT_GENERATOR;
 	}
 	if (!assertions_held(run)) {

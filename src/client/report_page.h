@@ -32,7 +32,7 @@ void page_latencies(struct page *page, const struct recorder *results);
 void page_distribution(struct page *page, const struct latencies *latencies, const char *title);
 /* report_sections.c: what is only said where there is something to say. */
 void page_backends(struct page *page, const struct recorder *results);
-void page_outage(struct page *page, const struct recorder *results);
+void page_outage(struct page *page, const struct run *run);
 void page_connections(struct page *page, const struct recorder *results);
 void page_cost(struct page *page, const struct run *run);
 void page_assertions(struct page *page, const struct run *run);

@@ -6,6 +6,10 @@
 
 #define MAX_INSTANCE_COLUMNS 32
 
+/* A time without an OK that is told of though no call failed: so long, so many times the mean. */
+#define LONG_GAP_NS     (100 * NS_PER_MS)
+#define LONG_GAP_FACTOR 10
+
 static const char *plural(uint64_t n)
 {
 	return n == 1 ? "" : "s";
@@ -67,24 +71,38 @@ void page_backends(struct page *page, const struct recorder *results)
 
 /* --- errors in time ----------------------------------------------------------- */
 
-void page_outage(struct page *page, const struct recorder *results)
+/* Without an error a gap is worth a line where it is long, and long for this run. */
+static bool gap_matters(const struct run *run)
 {
+	const struct recorder *results = &run->results;
+	double ok = (double)results->by_status[GRPC_OK];
+
+	return results->first_error_ns >= 0 ||
+	       (results->longest_gap_ns >= LONG_GAP_NS &&
+		(double)results->longest_gap_ns * ok > LONG_GAP_FACTOR * (double)run->elapsed_ns);
+}
+
+void page_outage(struct page *page, const struct run *run)
+{
+	const struct recorder *results = &run->results;
 	char from[TEXT_NUMBER_MAX], to[TEXT_NUMBER_MAX], length[TEXT_NUMBER_MAX];
 
-	if (results->first_error_ns < 0) {
+	if (!gap_matters(run)) {
 		return;
 	}
-	text_duration(results->first_error_ns, from, sizeof(from));
-	text_duration(results->last_error_ns, to, sizeof(to));
-	text_duration(results->last_error_ns - results->first_error_ns, length, sizeof(length));
-	page_print(page, "\nerrors: the first at %s, the last at %s: a window of %s\n", from, to,
-		   length);
-	if (results->longest_gap_ns >= 0) {
-		text_duration(results->longest_gap_ns, length, sizeof(length));
-		text_duration(results->longest_gap_from_ns, from, sizeof(from));
-		page_print(page, "        the longest time without an OK was %s, from %s on\n",
-			   length, from);
+	page_print(page, "\n");
+	if (results->first_error_ns >= 0) {
+		text_duration(results->first_error_ns, from, sizeof(from));
+		text_duration(results->last_error_ns, to, sizeof(to));
+		text_duration(results->last_error_ns - results->first_error_ns, length,
+			      sizeof(length));
+		page_print(page, "errors: the first at %s, the last at %s: a window of %s\n", from,
+			   to, length);
 	}
+	text_duration(results->longest_gap_ns, length, sizeof(length));
+	text_duration(results->longest_gap_from_ns, from, sizeof(from));
+	page_print(page, "the longest time without an OK was %s, from %s on\n", length,
+		   results->longest_gap_from_ns > 0 ? from : "the beginning");
 }
 
 /* --- connections and cost ----------------------------------------------------- */

@@ -278,7 +278,7 @@ int report_text(struct buffer *out, const struct run *run, const struct report_s
 		page_distribution(&page, results->latency_failed, "latency failed");
 	}
 	page_backends(&page, results);
-	page_outage(&page, results);
+	page_outage(&page, run);
 	page_connections(&page, results);
 	page_cost(&page, run);
 	page_assertions(&page, run);

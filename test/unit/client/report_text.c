@@ -115,7 +115,7 @@ static void test_all_of_it(void **state)
 		"  green          449   47.4 %       0      1  1.200ms to 997.8ms\n"
 		"\n"
 		"errors: the first at 401.2ms, the last at 500.0ms: a window of 98.80ms\n"
-		"        the longest time without an OK was 2.200ms, from 400.1ms on\n"
+		"the longest time without an OK was 2.200ms, from 400.1ms on\n"
 		"\n"
 		"connections: 12 opened, 1 attempt failed, 2 lost, 4 renewed, GOAWAY: 5 NO_ERROR, "
 		"1 "
@@ -224,6 +224,22 @@ static void test_calls_that_waited_for_their_turn(void **state)
 	expect_part(run, "calls waited for their turn: the p99 is 200.5ms from when they were due "
 			 "and 970.0us from when they were sent; a tool that counts from the send "
 			 "would have missed the stall (coordinated omission)\n");
+}
+
+static void test_a_gap_without_an_error(void **state)
+{
+	struct run *run = *state;
+
+	expect_part(run, "errors: the first at");
+	run->results.first_error_ns = run->results.last_error_ns = -1;
+	expect_no_part(run, "without an OK"); /* 2 ms are nothing to speak of */
+	run->results.longest_gap_ns = 500 * NS_PER_MS;
+	expect_part(run, "\nthe longest time without an OK was 500.0ms, from 400.1ms on\n");
+	expect_no_part(run, "errors: the first at");
+	run->results.longest_gap_from_ns = 0;
+	expect_part(run, "was 500.0ms, from the beginning on\n");
+	run->elapsed_ns = 3600 * NS_PER_S; /* calls were that rare */
+	expect_no_part(run, "without an OK");
 }
 
 static void test_whose_word_a_status_is(void **state)
@@ -508,6 +524,7 @@ int main(void)
 		WITH_SAMPLE(test_colour_only_where_it_is_wanted),
 		WITH_SAMPLE(test_a_closed_loop),
 		WITH_SAMPLE(test_calls_that_found_no_server),
+		WITH_SAMPLE(test_a_gap_without_an_error),
 		WITH_SAMPLE(test_calls_that_waited_for_their_turn),
 		WITH_SAMPLE(test_whose_word_a_status_is),
 		WITH_SAMPLE(test_a_warm_up),
