@@ -54,12 +54,12 @@ void page_latencies(struct page *page, const struct recorder *results)
 	table_row(page, "own lateness", results->lag);
 	page_look(page, PAGE_FAINT);
 	page_print(page,
+		   "latency counts from when a call was %s, service from when it was sent%s\n",
+		   results->open_loop ? "due" : "started", results->open_loop ? ";" : "");
+	page_print(page, "%s",
 		   results->open_loop
-			   ? "latency counts from when a call was due, service from when it was "
-			     "sent;\nown lateness is how much later than due this client started "
-			     "it\n"
-			   : "latency counts from when a call was started, service from when it "
-			     "was sent\n");
+			   ? "own lateness is how much later than due this client started it\n"
+			   : "");
 	page_look(page, PAGE_PLAIN);
 }
 

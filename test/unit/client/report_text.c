@@ -48,7 +48,7 @@ static void expect_part(const struct run *run, const char *part)
 	char *text = text_of(run, &wide);
 
 	if (!strstr(text, part)) {
-		fail_msg("not there: %s\nin:\n%s", part, text);
+		fail_msg("not there: %s\n%s", part, text);
 	}
 	free(text);
 }
@@ -58,7 +58,7 @@ static void expect_no_part(const struct run *run, const char *part)
 	char *text = text_of(run, &plain);
 
 	if (strstr(text, part)) {
-		fail_msg("there: %s\nin:\n%s", part, text);
+		fail_msg("there: %s\n%s", part, text);
 	}
 	free(text);
 }
