@@ -7,10 +7,14 @@ What is committed in corpus/ grew out of these by fuzzing, and was minimised.
 """
 import base64
 import gzip
+import json
 import os
 import struct
 import sys
 import zlib
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../e2e"))
+import runs  # noqa: E402
 
 ROOT = sys.argv[1] if len(sys.argv) == 2 else sys.exit(__doc__)
 
@@ -71,6 +75,13 @@ for number, text in enumerate(
 ):
     for choices in (0x00, 0x02, 0x24, 0xE3):
         seed("http1_client", f"{number}-{choices:02x}", bytes([choices]) + text.encode())
+
+for name, run in {
+    "closed": runs.run([1000, 2000, 3_000_000]),
+    "open": runs.run([150_000] * 9, failed=[2_000_000], name="open", rate=10),
+    "none": runs.run([]),
+}.items():
+    seed("report", name, json.dumps(run))
 
 CAP = b"\x0a"
 for number, lines in enumerate(
