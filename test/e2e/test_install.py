@@ -42,10 +42,10 @@ def test_nothing_but_what_belongs_there(builddir, tree):
     prefix = options(builddir)["prefix"].lstrip("/")
     units = {name for name in files if "/systemd/" in name}
     expected = {f"{prefix}/bin/echod"}
-    pages = {name for name in files if re.search(r"/man/man(1/echod-(client|probe)\.1|8/echod(\.service)?\.8)(\.gz)?$", name)}
+    pages = {name for name in files if re.search(r"/man/man(1/echod-(client|probe|report)\.1|8/echod(\.service)?\.8)(\.gz)?$", name)}
     documents = {name for name in files if f"{prefix}/share/doc/echod/" in name}
     assert expected <= files
-    assert len(pages) == (4 if with_systemd(builddir) else 3), files
+    assert len(pages) == (5 if with_systemd(builddir) else 4), files
     assert files == expected | pages | units | documents, files - expected - pages - units
 
 
