@@ -106,6 +106,7 @@ static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome
 	}
 	slot->call = NULL;
 	flight->in_flight--;
+	slot->lane->in_flight--;
 	flight->freed(flight->user, slot, now_ns);
 }
 
@@ -169,6 +170,7 @@ bool flight_start(struct flight *flight, struct slot *slot, const struct flight_
 	}
 	slot->call = call;
 	flight->in_flight++;
+	slot->lane->in_flight++;
 	return true;
 }
 

@@ -37,6 +37,7 @@ struct lanes {
 struct lane {
 	struct lanes *lanes;
 	struct grpc_channel *channel;
+	uint64_t in_flight; /* calls that it has */
 	struct dialer dialer;
 	size_t index, target;
 	struct list waiting;   /* what its user makes wait while it rests */

@@ -17,6 +17,8 @@
 
 /* Open loop: calls that start together and may share a lane, and so a write to its socket. */
 #define LANE_TURN 8
+/* Of those that have their share, before a call goes to one all the same. */
+#define LANES_ASKED 64
 
 static void measure(struct load *load);
 static void slot_next(struct load *load, struct slot *slot);
@@ -204,7 +206,32 @@ static void slot_next(struct load *load, struct slot *slot)
 	}
 }
 
-/* Open loop: lanes take turns. */
+/*
+ * Open loop: lanes take turns, and each has its share of the places: beyond it calls might
+ * wait for a stream of this one while others have room, and one that is slow would come to
+ * hold them all. A call that waited for a place takes that of one that ended, on its lane.
+ */
+static struct lane *next_lane(struct load *load, const struct slot *slot,
+			      const struct pacer_call *call)
+{
+	size_t n = load->lanes.n, share = (load->flight.n_slots + n - 1) / n;
+	bool turn = call->nth % LANE_TURN == 0;
+
+	for (size_t i = 0; i < LANES_ASKED && !call->deferred; i++) {
+		struct lane *lane;
+
+		if (turn) {
+			load->lane = load->lane + 1 < n ? load->lane + 1 : 0;
+		}
+		lane = &load->lanes.all[load->lane];
+		if (lane->in_flight < share) {
+			return lane;
+		}
+		turn = true;
+	}
+	return slot->lane;
+}
+
 static bool on_due(void *user, const struct pacer_call *call)
 {
 	struct load *load = user;
@@ -218,10 +245,7 @@ static bool on_due(void *user, const struct pacer_call *call)
 		measure(load); /* its timer is due, and comes after the pacer's */
 	}
 	slot = container_of(node, struct slot, node);
-	if (call->nth % LANE_TURN == 0) {
-		load->lane = load->lane + 1 < load->lanes.n ? load->lane + 1 : 0;
-	}
-	slot->lane = &load->lanes.all[load->lane];
+	slot->lane = next_lane(load, slot, call);
 	if (!flight_start(&load->flight, slot, call->warmup ? &load->warmup : &load->measured,
 			  call->intended_ns, call->deferred)) {
 		list_prepend(&load->free, node);
