@@ -9,9 +9,9 @@ MAY_BE_LEFT_OUT = {"process_"}  # omitted where /proc does not tell
 
 
 def documented_families():
-    """name -> (type, label names, HELP), from the tables of docs/metrics.md."""
+    """name -> (type, label names, HELP), from the server's tables of docs/metrics.md."""
     row = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram) \| (.*?)\s?\| (.+) \|$", re.M)
-    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8").partition("\n## The client's\n")[0]
     found = row.findall(text)
     families = {name: (kind, set(re.findall(r"`(\w+)`", labels)), words)
                 for name, kind, labels, words in found}
