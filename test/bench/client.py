@@ -45,7 +45,7 @@ OURS_CALLS = 1_000_000
 NOISE = 0.02
 
 # Of its time a generator waited for its core, at most, for its lateness to be its own.
-QUIET = 0.01
+QUIET = 0.001
 
 DELAY_MS = (0, 100)
 # Delays are whole milliseconds, and a quantile may lie where one ends and the next begins:
@@ -283,7 +283,7 @@ def measure_open(program, rounds, seconds, results):
             f"{row['cpu_us']:18.2f}   {row['crowded']:7.1%}")
     say()
     if max(row["crowded"] for row in quiet.values()) > QUIET:
-        say(f"others took more than {QUIET:.0%} of the client's core: lateness is theirs, too")
+        say(f"others took more than {QUIET:.1%} of the client's core: lateness is theirs, too")
     cpu = min(row["cpu_us"] for row in rows["timerfd"]) / results.figures["echod client"]["cpu_us"]
     results.judge("open loop, timerfd: CPU per call, of the closed loop's", cpu, cpu <= 2,
                   "at most 2")
