@@ -210,6 +210,7 @@ int flight_init(struct flight *flight, const struct flight_options *options)
 
 			mark->entry.name = STR(RECONCILE_METADATA);
 			mark->entry.value.data = mark->text;
+			mark->entry.once = true;
 			mark->entry.next = options->client->plan->metadata.first;
 		}
 	}

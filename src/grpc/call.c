@@ -138,6 +138,7 @@ void grpc_fields_metadata(struct grpc_fields *fields, const struct metadata *met
 {
 	for (const struct metadata_entry *entry = metadata->first; entry; entry = entry->next) {
 		grpc_fields_add(fields, entry->name, entry->value, false);
+		fields->fields[fields->n - 1].flags |= entry->once ? HTTP2_FIELD_ONCE : 0;
 	}
 }
 

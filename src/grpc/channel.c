@@ -235,6 +235,10 @@ static int prepare(struct grpc_call *call, const struct grpc_call_options *optio
 	for (const struct metadata_entry *entry = options ? options->metadata : NULL;
 	     entry && rv == 0; entry = entry->next) {
 		rv = grpc_call_add_header(call, entry->name, entry->value);
+		if (rv == 0 && entry->once) {
+			container_of(call->each.sending.end, struct metadata_entry, next)->once =
+				true;
+		}
 	}
 	return rv;
 }

@@ -91,6 +91,7 @@ bool metadata_valid(struct str name, struct str value)
 static void append(struct metadata *metadata, struct metadata_entry *entry)
 {
 	entry->next = NULL;
+	entry->once = false;
 	if (metadata->end) {
 		*metadata->end = entry;
 	} else {

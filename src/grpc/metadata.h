@@ -15,6 +15,7 @@
 struct metadata_entry {
 	struct str name, value;
 	struct metadata_entry *next;
+	bool once; /* to be sent: no second call has this value, so nobody need remember it */
 };
 
 struct metadata {
@@ -38,7 +39,7 @@ static inline bool metadata_is_binary(struct str name)
 	return name.len >= 4 && memcmp(name.data + name.len - 4, "-bin", 4) == 0;
 }
 
-/* Copies into the arena. 0 or -ENOMEM. */
+/* Copies into the arena, as not `once`. 0 or -ENOMEM. */
 int metadata_add(struct metadata *metadata, struct arena *arena, struct str name, struct str value);
 /*
  * A field as it came from the wire. Reserved names, and names outside

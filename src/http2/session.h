@@ -69,6 +69,7 @@ struct http2_field {
 	uint8_t flags;
 };
 
+#define HTTP2_FIELD_ONCE     1 /* nghttp2: not for the table of fields at both ends */
 #define HTTP2_FIELD_BORROWED 6 /* nghttp2: copy neither name nor value */
 
 /* Of two literals, for static initialisers. */

@@ -108,6 +108,7 @@ SAME_PLACE(name_len, namelen);
 SAME_PLACE(value_len, valuelen);
 SAME_PLACE(flags, flags);
 _Static_assert(sizeof(struct http2_field) == sizeof(nghttp2_nv) &&
+		       HTTP2_FIELD_ONCE == NGHTTP2_NV_FLAG_NO_INDEX &&
 		       HTTP2_FIELD_BORROWED ==
 			       (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE),
 	       "struct http2_field is laid out as nghttp2_nv is");
@@ -199,7 +200,9 @@ static const struct http2_field *keep_trailers(struct http2_stream *stream,
 	char *text;
 
 	for (size_t i = 0; i < n; i++) {
-		size += fields[i].flags ? 0 : fields[i].name_len + fields[i].value_len;
+		size += fields[i].flags & HTTP2_FIELD_BORROWED
+				? 0
+				: fields[i].name_len + fields[i].value_len;
 	}
 	kept = malloc(size);
 	if (!kept) {
@@ -208,7 +211,7 @@ static const struct http2_field *keep_trailers(struct http2_stream *stream,
 	text = (char *)(kept + n);
 	for (size_t i = 0; i < n; i++) {
 		kept[i] = fields[i];
-		if (fields[i].flags) {
+		if (fields[i].flags & HTTP2_FIELD_BORROWED) {
 			continue;
 		}
 		kept[i].name = text;

@@ -375,6 +375,48 @@ static void metadata_keeps_its_order_and_duplicates(void **state)
 	pair_deinit(&pair);
 }
 
+/* A call with this metadata; the bytes that it takes. */
+static size_t bytes_of_call(struct pair *pair, const struct metadata_entry *metadata)
+{
+	struct record record;
+	size_t n;
+
+	pair_call(pair, &record, STR("m"), &(struct grpc_call_options){ .metadata = metadata });
+	pair_carry_to_server(pair, 0);
+	n = buffer_len(&pair->client_end.out);
+	pair_run(pair);
+	assert_int_equal(record.status, GRPC_NOT_FOUND);
+	assert_string_equal(heard, "note=0123456789abcdef;");
+	return n;
+}
+
+static void what_is_sent_once_is_not_remembered(void **state)
+{
+	static const struct grpc_call_events hearing = { .opened = hear };
+	struct metadata_entry note = { STR_INIT("note"), STR_INIT("0123456789abcdef"), NULL };
+	struct grpc_method method = echo_service.methods[0];
+	struct grpc_service service = { "muzz.Service", &method, 1 };
+	size_t first, again, once;
+	struct pair pair;
+	struct record record;
+
+	(void)state;
+	method.events = &hearing;
+	pair_init(&pair, NULL);
+	pair_add(&pair, &service, NULL, NULL);
+	pair_call(&pair, &record, STR("m"), NULL); /* what else there is, is remembered */
+	pair_run(&pair);
+	note.once = true;
+	once = bytes_of_call(&pair, &note);
+	assert_int_equal(bytes_of_call(&pair, &note), once);
+	note.once = false;
+	first = bytes_of_call(&pair, &note);
+	again = bytes_of_call(&pair, &note);
+	assert_int_equal(first, once);
+	assert_true(again + 10 < once);
+	pair_deinit(&pair);
+}
+
 static void a_reset_between_send_and_flush_closes_the_call_once(void **state)
 {
 	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, NS_PER_S, 0 } };
@@ -559,6 +601,7 @@ int main(void)
 		cmocka_unit_test(a_drain_finishes_what_runs_and_later_calls_reconnect),
 		cmocka_unit_test(a_call_sent_into_a_goaway_is_served_by_the_next_connection),
 		cmocka_unit_test(metadata_keeps_its_order_and_duplicates),
+		cmocka_unit_test(what_is_sent_once_is_not_remembered),
 		cmocka_unit_test(a_handler_may_end_its_call_inside_each_upcall),
 		cmocka_unit_test(a_reset_between_send_and_flush_closes_the_call_once),
 		cmocka_unit_test(a_peer_that_never_reads_is_held_to_the_room),
