@@ -35,7 +35,7 @@
 #define SPARE_FILES 64
 
 /* --pacing=timer: the most that calls of a high rate wait for others to share a timer with. */
-#define QUANTUM_NS (50 * NS_PER_US)
+#define QUANTUM_NS (150 * NS_PER_US)
 
 int64_t load_wall_clock(void)
 {

@@ -5,8 +5,8 @@ Speed: in each round the generators drive the same server one after the other, e
 on one core and the server on another, with 10 connections of 100 calls at a time.
 CPU per call is the generator's own, and tells them apart also where the server is
 what limits all of them. What else runs on the machine only ever makes a round worse:
-so a rate is that of the fastest round, CPU that of the cheapest, and lateness that of
-the round in which others were least in the way.
+so a rate is that of the fastest round, CPU that of the cheapest, and an open
+loop's figures are those of the round in which others were least in the way.
 
 Truth: the server draws its delays from a seed, so that each is known beforehand
 (chance.py); and it is stopped for a second in the middle of a run. What the report
@@ -284,7 +284,8 @@ def measure_open(program, rounds, seconds, results):
     say()
     if max(row["crowded"] for row in quiet.values()) > QUIET:
         say(f"others took more than {QUIET:.1%} of the client's core: lateness is theirs, too")
-    cpu = min(row["cpu_us"] for row in rows["timerfd"]) / results.figures["echod client"]["cpu_us"]
+    # not the cheapest: a round that is late sends its calls in bigger lots, which cost less
+    cpu = quiet["timerfd"]["cpu_us"] / results.figures["echod client"]["cpu_us"]
     results.judge("open loop, timerfd: CPU per call, of the closed loop's", cpu, cpu <= 2,
                   "at most 2")
     lag = quiet["timerfd"]["lag_p99_us"]
