@@ -16,7 +16,7 @@
 #define SPIN_NS NS_PER_MS
 
 /* Open loop: calls that start together and may share a lane, and so a write to its socket. */
-#define LANE_TURN 8
+#define LANE_TURN 16
 /* Of those that have their share, before a call goes to one all the same. */
 #define LANES_ASKED 64
 
@@ -210,26 +210,31 @@ static void slot_next(struct load *load, struct slot *slot)
  * Open loop: lanes take turns, and each has its share of the places: beyond it calls might
  * wait for a stream of this one while others have room, and one that is slow would come to
  * hold them all. A call that waited for a place takes that of one that ended, on its lane.
+ * One that finds no server has its turns and no more: it fails calls so fast that it would
+ * get all that others are too slow for.
  */
 static struct lane *next_lane(struct load *load, const struct slot *slot,
 			      const struct pacer_call *call)
 {
 	size_t n = load->lanes.n, share = (load->flight.n_slots + n - 1) / n;
-	bool turn = call->nth % LANE_TURN == 0;
+	struct lane *lane;
 
-	for (size_t i = 0; i < LANES_ASKED && !call->deferred; i++) {
-		struct lane *lane;
-
-		if (turn) {
-			load->lane = load->lane + 1 < n ? load->lane + 1 : 0;
-		}
-		lane = &load->lanes.all[load->lane];
-		if (lane->in_flight < share) {
-			return lane;
-		}
-		turn = true;
+	if (call->deferred && !lane_rests(slot->lane)) {
+		return slot->lane;
 	}
-	return slot->lane;
+	if (call->nth % LANE_TURN == 0) {
+		load->lane = load->lane + 1 < n ? load->lane + 1 : 0;
+	}
+	lane = &load->lanes.all[load->lane];
+	for (size_t i = 0; i < LANES_ASKED && lane->in_flight >= share; i++) {
+		size_t other = load->lane + 1 < n ? load->lane + 1 : 0;
+
+		load->lane = other;
+		if (!lane_rests(&load->lanes.all[other])) {
+			lane = &load->lanes.all[other];
+		}
+	}
+	return lane;
 }
 
 static bool on_due(void *user, const struct pacer_call *call)

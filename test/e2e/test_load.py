@@ -319,6 +319,18 @@ def test_a_target_that_is_away_does_not_hold_up_the_others(serve, run):
     assert 50 < status(result, "OK") < 150  # a machine that is late starts some together, on one of the two
 
 
+def test_a_target_that_is_away_does_not_swallow_what_the_others_are_too_slow_for(serve, run):
+    """One fails its calls at once, and so has room for any number of them: it gets its turns."""
+    server = serve("--echo.delay=50ms")
+    result, code = load(
+        run, "--rate=1000", "--duration=1s", "--max-in-flight=20", "--connections=2", "--grace=20s",
+        server.grpc, f"127.0.0.1:{unused_port()}",
+    )
+    assert (code, result["calls"]["never_sent"]) == (0, 0)
+    assert result["never_found"]["calls"] < 600
+    assert status(result, "OK") == server.value("total_requests") > 400
+
+
 def test_a_method_that_is_not_ours(serve, run, tmp_path):
     """Bytes there and back: echod's own Echo, as anybody's."""
     server = serve()
