@@ -108,6 +108,9 @@ struct reconcile *reconcile_new(const struct reconcile_options *options)
 
 void reconcile_abort(struct reconcile *reconcile)
 {
+	if (!reconcile) {
+		return;
+	}
 	for (size_t i = 0; i < reconcile->options.n; i++) {
 		if (reconcile->servers[i].fetch) {
 			fetch_abort(reconcile->servers[i].fetch);
@@ -122,10 +125,10 @@ void reconcile_abort(struct reconcile *reconcile)
 
 void reconcile_free(struct reconcile *reconcile)
 {
+	reconcile_abort(reconcile);
 	if (!reconcile) {
 		return;
 	}
-	reconcile_abort(reconcile);
 	call_set_deinit(&reconcile->sent);
 	call_set_deinit(&reconcile->answered);
 	reconcile_seen_deinit(&reconcile->seen);

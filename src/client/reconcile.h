@@ -66,7 +66,7 @@ void reconcile_begin(struct reconcile *reconcile, void (*done)(void *user, const
 		     void *user);
 void reconcile_end(struct reconcile *reconcile, void (*done)(void *user, const char *why),
 		   void *user);
-/* Ends what is under way; `done` is not called any more. */
+/* Ends what is under way; `done` is not called any more. NULL is fine. */
 void reconcile_abort(struct reconcile *reconcile);
 
 /* By the load, for call number `sequence` (from 0): it was sent (once, here); it was answered. */

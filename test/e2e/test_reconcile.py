@@ -8,6 +8,7 @@ import contextlib
 import http.server
 import json
 import signal
+import subprocess
 import threading
 import time
 
@@ -15,7 +16,7 @@ import grpc
 import pytest
 
 from calls import OPTIONS, PATH, same
-from daemon import unused_port
+from daemon import until, unused_port
 import http1
 
 NEVER, TWICE, LOST = "never_arrived", "arrived_twice", "answer_lost"
@@ -82,6 +83,7 @@ class Metrics:
                 if self.path.startswith("/-/runs/"):
                     self.send_error(404)
                     return
+                outer.asked += 1
                 text = outer.texts.pop(0) if len(outer.texts) > 1 else outer.texts[0]
                 if text is None:
                     time.sleep(30)
@@ -95,6 +97,7 @@ class Metrics:
                 pass
 
         self.texts = list(texts)
+        self.asked = 0
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/metrics"
@@ -382,6 +385,20 @@ def test_calls_that_stay_in_flight_are_not_waited_for_for_ever(serve, run):
     assert 10 <= time.monotonic() - begin < 30
     assert not told["complete"] and told["servers"][0]["in_flight"] == 2
     assert differences(told) == {"OK": -2}
+
+
+@pytest.mark.parametrize("texts", [(None,), (counts(0, 0), None)], ids=["before the run", "after it"])
+def test_an_interrupt_while_servers_are_asked(serve, echod, texts):
+    server = serve()
+    with Metrics(*texts) as metrics:
+        child = subprocess.Popen([echod, "client", "--count=5", f"--reconcile={metrics.url}", server.grpc],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        until(lambda: metrics.asked == len(texts), "the scrape that hangs")
+        begin = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=20)
+    assert time.monotonic() - begin < 8
+    assert child.returncode == 130, (child.returncode, out, err)
 
 
 # --- /-/runs/ by itself ---
