@@ -49,19 +49,24 @@ static void advance(struct pacer *pacer)
 	}
 }
 
-/* Calls that are late already do not wait for others. */
-static void start_timer(struct pacer *pacer, int64_t now_ns)
+/*
+ * The next one at its instant; or, where one more as far behind it would be within the
+ * quantum, at the end of that. What is late already waits for nothing.
+ */
+static void start_timer(struct pacer *pacer, int64_t now_ns, int64_t last_ns)
 {
-	int64_t at_ns = pacer->call.intended_ns;
+	int64_t at_ns = pacer->call.intended_ns, gap_ns = at_ns - last_ns;
 
-	if (at_ns > now_ns) {
-		at_ns = MAX(at_ns, now_ns + pacer->options.quantum_ns);
+	if (at_ns > now_ns && gap_ns <= pacer->options.quantum_ns / 2) {
+		at_ns = last_ns + pacer->options.quantum_ns;
 	}
 	timer_start_at(pacer->options.timers, &pacer->next, at_ns);
 }
 
 static void walk(struct pacer *pacer, int64_t now_ns)
 {
+	int64_t last_ns = now_ns;
+
 	for (unsigned n = 0; n < BATCH && pacer->call.intended_ns <= now_ns; n++) {
 		pacer->call.nth = n;
 		pacer->call.deferred = pacer->blocked || pacer->call.intended_ns < pacer->freed_ns;
@@ -70,12 +75,13 @@ static void walk(struct pacer *pacer, int64_t now_ns)
 			return;
 		}
 		pacer->blocked = false;
+		last_ns = pacer->call.intended_ns;
 		advance(pacer);
 	}
 	if (pacer->over) {
 		pacer->events->over(pacer->user, pacer->end_ns);
 	} else {
-		start_timer(pacer, now_ns);
+		start_timer(pacer, now_ns, last_ns);
 	}
 }
 

@@ -47,7 +47,7 @@ struct pacer_options {
 	int64_t warmup_ns;                /* 0: none */
 	int64_t duration_ns;              /* of what is measured; 0: no bound */
 	uint64_t count;                   /* of measured calls; 0: no bound */
-	/* Where calls are due more often, those of so long start together. 0: each on its own */
+	/* Where calls are due more often than twice in it, its calls start together. 0: never */
 	int64_t quantum_ns;
 };
 
