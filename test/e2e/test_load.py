@@ -419,6 +419,46 @@ def test_interrupted_while_it_waits_for_the_last_calls(serve, begin):
     assert (client.returncode, result["calls"]["unfinished"]) == (143, 3)
 
 
+def test_interrupted_before_it_begins(serve, begin):
+    """What it is to be reconciled with takes the connection, and says nothing."""
+    server = serve()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        client = begin(
+            "--count=10", f"--reconcile=http://127.0.0.1:{listener.getsockname()[1]}/metrics", "--timeout=40s", server.grpc
+        )
+        peer, _ = listener.accept()
+        peer.recv(4096)
+        client.send_signal(signal.SIGINT)
+        result = end(client)
+        peer.close()
+    assert (client.returncode, result["calls"]["due"]) == (130, 0)
+    assert server.value("total_requests") == 0
+
+
+def test_interrupted_while_it_is_reconciled(serve, begin):
+    server = serve()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        client = begin(
+            "--count=10", f"--reconcile=http://127.0.0.1:{listener.getsockname()[1]}/metrics", "--timeout=40s", server.grpc
+        )
+        peer, _ = listener.accept()
+        peer.recv(4096)
+        text = b"grpc_server_started_total{grpc_method=\"Echo\",grpc_service=\"muzz.Service\",grpc_type=\"unary\"} 0\n"
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nConnection: close\r\n"
+                     + b"Content-Length: %d\r\n\r\n" % len(text) + text)
+        peer.close()
+        peer, _ = listener.accept()
+        peer.recv(4096)
+        client.send_signal(signal.SIGTERM)
+        result = end(client)
+        peer.close()
+    assert (client.returncode, status(result, "OK")) == (143, 10)
+
+
 def test_a_count_without_a_server_ends_when_it_has_looked_long_enough(run):
     start = time.monotonic()
     result, code = load(run, "--count=1000000", "--concurrency=4", "--timeout=1s", f"127.0.0.1:{unused_port()}")
