@@ -12,6 +12,8 @@
 #include "web/scrape.h"
 
 #define BACKLOG 128
+/* For scrapes that are under way at the end: a run does not wait for a slow scraper. */
+#define GOODBYE_NS NS_PER_S
 
 struct exporter {
 	struct loop *loop;
@@ -22,6 +24,7 @@ struct exporter {
 	struct listener *listener;
 	struct connection_limits limits;
 	struct list visitors; /* their connections */
+	struct timer goodbye; /* active: closing, and they have so long to take their answers */
 	char address[ADDRESS_TEXT_MAX];
 };
 
@@ -30,6 +33,16 @@ struct visitor {
 	struct exporter *exporter;
 	struct connection *connection;
 };
+
+static void on_goodbye_over(struct timer *timer)
+{
+	struct exporter *exporter = container_of(timer, struct exporter, goodbye);
+
+	list_for_each (&exporter->visitors, node) {
+		connection_close(container_of(node, struct visitor, node)->connection,
+				 CONNECTION_CLOSED_LOCAL, 0);
+	}
+}
 
 static void evict(void *host)
 {
@@ -47,11 +60,15 @@ static void on_closed(void *user, struct connection *connection, enum connection
 		      int err)
 {
 	struct visitor *visitor = user;
+	struct exporter *exporter = visitor->exporter;
 
 	(void)connection;
 	(void)why;
 	(void)err;
 	list_remove(&visitor->node);
+	if (list_empty(&exporter->visitors)) {
+		timer_stop(loop_timers(exporter->loop), &exporter->goodbye);
+	}
 	free(visitor);
 }
 
@@ -116,6 +133,7 @@ struct exporter *exporter_new(struct loop *loop, struct registry *registry,
 	exporter->loop = loop;
 	exporter->scrape.registry = registry;
 	list_init(&exporter->visitors);
+	timer_init(&exporter->goodbye, on_goodbye_over);
 	exporter->limits = connection_default_limits;
 	exporter->limits.write_stall_ns = web_default_limits.http1.write_timeout_ns;
 	exporter->limits.linger_ns = 200 * NS_PER_MS;
@@ -154,6 +172,9 @@ void exporter_close(struct exporter *exporter)
 	}
 	listener_close(exporter->listener);
 	exporter->listener = NULL;
+	if (!list_empty(&exporter->visitors)) {
+		timer_start(loop_timers(exporter->loop), &exporter->goodbye, GOODBYE_NS);
+	}
 	list_for_each (&exporter->visitors, node) {
 		connection_drain(container_of(node, struct visitor, node)->connection,
 				 ENGINE_DRAIN_GRACEFUL);

@@ -17,7 +17,7 @@ struct exporter *exporter_new(struct loop *loop, struct registry *registry,
 			      const struct address_spec *address, char *why, size_t size);
 /* "127.0.0.1:40123": the address as it was bound. */
 const char *exporter_address(const struct exporter *exporter);
-/* Stops; the loop empties once the answers in progress have left. Idempotent. */
+/* Stops; the loop empties once the answers in progress have left, or a second later. Idempotent. */
 void exporter_close(struct exporter *exporter);
 /* After the loop has emptied, or was never run. NULL is allowed. */
 void exporter_free(struct exporter *exporter);

@@ -1,5 +1,10 @@
 """The metrics of a load run, scraped while it goes on: they are the report's numbers."""
+import contextlib
+import pathlib
+import re
+import socket
 import subprocess
+import time
 
 import pytest
 
@@ -152,6 +157,43 @@ def test_goodbyes_are_counted_by_their_code(serve, echod, tmp_path):
     assert text.value("echod_client_connections_lost_total") == 0
     assert handled(text) == handled(text, "OK")
     assert result["connections"]["goaways"]["NO_ERROR"] >= 2
+
+
+@pytest.mark.parametrize("request_text", [b"", b"GET /met", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 4000],
+                         ids=["silent", "half a request", "unread answers"])
+def test_a_scraper_that_does_not_go_on_holds_up_no_end(serve, echod, tmp_path, request_text):
+    server = serve()
+    with Run(echod, tmp_path, "--rate=100", "--duration=1s", server.grpc, web=unused_port()) as run:
+        run.until_scraped(lambda text: started(text) > 0, "a call")
+        with socket.create_connection(("127.0.0.1", run.web)) as visitor:
+            visitor.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                visitor.send(request_text)
+            begin = time.monotonic()
+            _, printed, code = run.finish()
+    assert code == 0, printed
+    assert time.monotonic() - begin < 7  # and not the 10 s that a scrape may take
+
+
+def test_the_clients_families_are_documented_as_they_are(serve, echod, tmp_path):
+    server = serve()
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)` \| (counter|gauge|histogram) \| (.*?)\s?\| (.+) \|$", page.partition("\n## The client's\n")[2], re.M
+    )
+    documented = {name: (kind, set(re.findall(r"`(\w+)`", labels)), words) for name, kind, labels, words in rows}
+    with Run(
+        echod, tmp_path, "--rate=100", "--duration=60s", "--warmup=100ms", server.grpc, web=unused_port()
+    ) as run:
+        text = run.until_scraped(lambda text: started(text) > 0, "a call")
+        run.interrupt()
+        run.finish()
+    scraped = {
+        family.name: (family.type, {label for _, pairs in family.samples for label, _ in pairs} - {"le"}, family.help)
+        for family in text.families.values()
+        if not family.name.startswith("process_") and family.name != "echod_build_info"
+    }
+    assert scraped == documented
 
 
 def test_a_single_call_counts_its_connections_only(serve, echod, run):
