@@ -246,6 +246,17 @@ static void paragraph(struct page *page, const struct run *run, enum page_look l
 	buffer_free(&text);
 }
 
+/* A client that used little of its core, and was late all the same, needs a word. */
+static void tell_why_client(struct page *page, const struct run *run)
+{
+	char late[TEXT_NUMBER_MAX];
+
+	if (run_limit(run) == RUN_LIMIT_CLIENT_CPU && run_cpu_share(run) <= RUN_CPU_FULL) {
+		text_duration(latencies_quantile(run->results.lag, .99), late, sizeof(late));
+		page_print(page, " (own lateness: p99 %s)", late);
+	}
+}
+
 static void verdict(struct page *page, const struct run *run)
 {
 	char offered[TEXT_NUMBER_MAX], achieved[TEXT_NUMBER_MAX];
@@ -259,6 +270,7 @@ static void verdict(struct page *page, const struct run *run)
 		page_print(page, "closed loop, ");
 	}
 	page_print(page, "achieved %s/s, limited by: %s", achieved, run_limit_name(run_limit(run)));
+	tell_why_client(page, run);
 	page_look(page, PAGE_PLAIN);
 	page_print(page, "\n");
 }

@@ -226,6 +226,19 @@ static void test_calls_that_waited_for_their_turn(void **state)
 			 "would have missed the stall (coordinated omission)\n");
 }
 
+static void test_a_client_that_is_the_limit(void **state)
+{
+	struct run *run = *state;
+
+	run->cpu_user_ns = run->elapsed_ns;
+	expect_part(run, "limited by: client CPU\n");
+	run->cpu_user_ns = run->elapsed_ns / 10;
+	for (int i = 0; i < 100; i++) {
+		latencies_record(run->results.lag, 3 * NS_PER_MS);
+	}
+	expect_part(run, "limited by: client CPU (own lateness: p99 3.000ms)\n");
+}
+
 static void test_a_gap_without_an_error(void **state)
 {
 	struct run *run = *state;
@@ -524,6 +537,7 @@ int main(void)
 		WITH_SAMPLE(test_colour_only_where_it_is_wanted),
 		WITH_SAMPLE(test_a_closed_loop),
 		WITH_SAMPLE(test_calls_that_found_no_server),
+		WITH_SAMPLE(test_a_client_that_is_the_limit),
 		WITH_SAMPLE(test_a_gap_without_an_error),
 		WITH_SAMPLE(test_calls_that_waited_for_their_turn),
 		WITH_SAMPLE(test_whose_word_a_status_is),
