@@ -206,6 +206,9 @@ enum run_limit run_limit(const struct run *run)
 {
 	const struct recorder *results = &run->results;
 
+	if (recorder_answered(results) == 0) {
+		return RUN_LIMIT_SERVER;
+	}
 	if (generator_busy(run)) {
 		return RUN_LIMIT_CLIENT_CPU;
 	}
