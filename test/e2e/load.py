@@ -67,6 +67,11 @@ def status(result, name):
     return sum(each["calls"] for each in result["statuses"] if each["status"] == name)
 
 
+def statuses(result):
+    """How many calls ended with each; those that none ended with are left out."""
+    return {each["status"]: each["calls"] for each in result["statuses"] if each["calls"]}
+
+
 def balance(result):
     """Each call has its one place."""
     calls = result["calls"]
