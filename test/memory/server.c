@@ -301,7 +301,7 @@ static void metadata_stays_within_the_formula(void **state)
 	serve(&setting);
 	for (size_t i = 0; i < N_CONNECTIONS; i++) {
 		for (size_t n = 0; n < max_calls(&setting); n++) {
-			open_call(&setting.clients[i], 1300);
+			open_call(&setting.clients[i], 950);
 		}
 	}
 	check(&setting, 0, 60);
