@@ -17,7 +17,7 @@
 
 /*
  * What a call's metadata may take, as a multiple of the header list limit. A
- * field, which counts at least 33 bytes there, takes 80 here; but a comma in a
+ * field, which counts at least 33 bytes there, takes 64 here; but a comma in a
  * "-bin" value counts one byte and makes a value of its own.
  */
 #define GRPC_METADATA_GROWTH 4
