@@ -206,7 +206,7 @@ enum run_limit run_limit(const struct run *run)
 {
 	const struct recorder *results = &run->results;
 
-	if (recorder_answered(results) == 0) {
+	if (results->started > 0 && results->never_found == results->started) {
 		return RUN_LIMIT_SERVER;
 	}
 	if (generator_busy(run)) {

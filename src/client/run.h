@@ -146,7 +146,7 @@ double run_cpu_share(const struct run *run);
  *	max in flight  a call was deferred, or more than 1 % of those due found no place until
  *	               the end (fewer may be just due when a run is interrupted)
  *	connections    1 % of the calls or more found the peer's limit of streams reached
- *	server         else; and before all others where no call was answered
+ *	server         else; and before all others where no call found one
  */
 enum run_limit run_limit(const struct run *run);
 const char *run_limit_name(enum run_limit limit);

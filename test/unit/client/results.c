@@ -299,7 +299,7 @@ static void test_a_deferred_call_is_the_limit(void **state)
 	assert_int_equal(run_limit(run), RUN_LIMIT_CLIENT_CPU);
 }
 
-static void test_a_server_that_never_answers_is_the_limit(void **state)
+static void test_a_server_that_is_not_there_is_the_limit(void **state)
 {
 	struct run *run = *state;
 	const struct recorder_call nobody = { .end = RECORDER_NO_SERVER };
@@ -315,6 +315,8 @@ static void test_a_server_that_never_answers_is_the_limit(void **state)
 		latencies_record(run->results.lag, 5 * NS_PER_MS);
 	}
 	assert_int_equal(run_limit(run), RUN_LIMIT_SERVER);
+	recorder_due(&run->results, 0, 1);
+	recorder_started(&run->results, 0, false);
 	answer(&run->results, 0, NS_PER_MS);
 	assert_int_equal(run_limit(run), RUN_LIMIT_CLIENT_CPU);
 }
@@ -588,7 +590,7 @@ int main(void)
 		TEST(a_late_generator_is_the_limit),
 		TEST(a_few_late_calls_among_deferred_ones_are_not),
 		TEST(a_deferred_call_is_the_limit),
-		TEST(a_server_that_never_answers_is_the_limit),
+		TEST(a_server_that_is_not_there_is_the_limit),
 		TEST(calls_that_found_no_place_are_the_limit),
 		TEST(streams_that_run_out_are_the_limit),
 		TEST(a_stall_that_was_hidden_matters),
