@@ -175,6 +175,25 @@ static bool read_files(struct command *command)
 	return good;
 }
 
+/* One run under two names would count twice. */
+static bool distinct(const struct command *command)
+{
+	char why[WHY_MAX];
+
+	for (size_t i = 1; i < command->n; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(command->runs[i].id, command->runs[j].id) == 0) {
+				snprintf(why, sizeof(why),
+					 "flag --merge: %s and %s are the same run",
+					 command->files.items[j], command->files.items[i]);
+				complain(why);
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
 /* Those that the run itself made, once more: of it as it is now. */
 static int measure_own(struct run *run, const struct run_assertion *assertions, size_t n)
 {
@@ -266,7 +285,7 @@ static int run_command(struct command *command)
 	bool held;
 	int code;
 
-	if (!read_files(command)) {
+	if (!read_files(command) || (command->merge && !distinct(command))) {
 		return EXIT_USAGE;
 	}
 	if ((command->merge && merge(command) < 0) || assert_all(command, &held) < 0) {

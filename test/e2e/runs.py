@@ -32,7 +32,7 @@ def quantile(values, q):
     return sorted(values)[max(1, math.ceil(q * len(values))) - 1]
 
 
-def run(ok, failed=(), name=None, rate=None, seconds=1):
+def run(ok, failed=(), name=None, rate=None, seconds=1, number=0xab):
     """A run of calls that took so many ns each, and failed UNAVAILABLE, or did not."""
     ok, failed = list(ok), list(failed)
     total, elapsed = len(ok) + len(failed), seconds * 10**9
@@ -43,7 +43,7 @@ def run(ok, failed=(), name=None, rate=None, seconds=1):
         {"from_microrate": rate * 10**6, "to_microrate": rate * 10**6, "length_ns": 0}]}
     return {
         "schema": "echod.run/1",
-        "run": {"echod": "0.0.0", "host": "here", "name": name, "id": "00000000000000ab",
+        "run": {"echod": "0.0.0", "host": "here", "name": name, "id": f"{number:016x}",
                 "started_unix_ns": 1_800_000_000 * 10**9, "merged": 1},
         "plan": {"text": "as it was planned", "targets": ["localhost:9876"], "method": "muzz.Service/Echo",
                  "schedule": schedule or None, "pacing": "timer", "gzip": False, "verify": True,

@@ -76,7 +76,7 @@ def test_quantiles_are_those_of_every_call(run, save):
 
 def test_merged_runs_are_all_their_calls(run, save):
     parts = [lognormal(seed, 500 + seed) for seed in range(4)]
-    files = [save(runs.run(part, rate=100), f"{i}.json") for i, part in enumerate(parts)]
+    files = [save(runs.run(part, rate=100, number=i), f"{i}.json") for i, part in enumerate(parts)]
     merged = json.loads(text_of(run("report", "--merge", "--output=json", *files)))
     everything = sum(parts, [])
     assert merged["histograms"]["latency_ok"] == runs.histogram(everything)
@@ -85,6 +85,12 @@ def test_merged_runs_are_all_their_calls(run, save):
     assert merged["summary"]["offered_per_second"] == len(everything)
     again = save(merged, "merged.json")
     assert text_of(run("report", again)).startswith("4 runs as one, the first of them: as it was planned\n")
+
+
+def test_one_run_is_not_merged_with_itself(run, save):
+    files = [save(runs.run([MS] * 10), name) for name in ("a.json", "copy.json")]
+    assert complaint(run("report", "--merge", *files)).endswith(f"{files[0]} and {files[1]} are the same run")
+    text_of(run("report", *files))  # but beside itself it may stand
 
 
 def test_runs_side_by_side(run, save):
@@ -116,10 +122,10 @@ def test_assertions_are_measured_anew(run, save, condition, code):
 def test_what_a_run_asserted_itself_is_shown_and_counts_no_more(run, save):
     made = runs.run([MS] * 3)
     made["assertions"] = [{"text": "p50<1us", "measured": "1.000ms", "held": False}]
-    path = save(made)
+    path, other = save(made), save(runs.run([MS] * 3, number=1), "other.json")
     assert re.search(r"^  FAILED +p50<1us +measured 1\.000ms$", text_of(run("report", path)), re.M)
     # Of a merged run it is measured again.
-    assert re.search(r"^  FAILED +p50<1us +measured 1\.000ms$", text_of(run("report", "--merge", path, path)), re.M)
+    assert re.search(r"^  FAILED +p50<1us +measured 1\.000ms$", text_of(run("report", "--merge", path, other)), re.M)
 
 
 @pytest.mark.parametrize("form", ["text", "json", "fortio", "hgrm", "prom", "html"])
@@ -276,6 +282,8 @@ def test_a_run_that_was_kept_is_the_run(run, shared, tmp_path, flags):
     assert text_of(run("report", str(kept), env=plain)) == text.read_text()
     assert text_of(run("report", "--output=json", str(kept))) == kept.read_text()
     one = json.loads(kept.read_text())
-    both = json.loads(text_of(run("report", "--merge", "--output=json", str(kept), str(kept))))
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(one | {"run": one["run"] | {"id": "0123456789abcdef"}}))
+    both = json.loads(text_of(run("report", "--merge", "--output=json", str(kept), str(other))))
     assert both["calls"]["done"] == 2 * one["calls"]["done"] > 0
     assert [backend["ok"] for backend in both["backends"]] == [both["calls"]["done"]]
