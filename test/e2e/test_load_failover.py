@@ -132,5 +132,7 @@ def test_an_outage_of_the_only_server_is_measured(serve, echod, tmp_path):
     began = timeline["longest_gap_from_ns"]
     assert by_instance["0000000000000001"]["last_ns"] == began
     assert by_instance["0000000000000002"]["first_ns"] == began + timeline["longest_gap_ns"]
-    assert began <= timeline["first_error_ns"] <= timeline["last_error_ns"] <= began + timeline["longest_gap_ns"] + 1e9
+    # The ten connections end one after another: the first error may come before the last OK.
+    assert began - 1e9 <= timeline["first_error_ns"] <= timeline["last_error_ns"]
+    assert timeline["last_error_ns"] <= began + timeline["longest_gap_ns"] + 1e9
     assert result["calls"]["due"] == 1200
