@@ -381,7 +381,8 @@ static bool measure(const struct run *run, const struct assertion *assertion, do
 		}
 		return run->elapsed_ns > 0;
 	case METRIC_CODE:
-		*ret = (double)results->by_status[assertion->index];
+		*ret = (double)results->by_status[assertion->index] +
+		       (assertion->index == GRPC_UNAVAILABLE ? (double)results->never_found : 0);
 		return true;
 	case METRIC_COUNT:
 		*ret = (double)count_of(run, assertion->index);

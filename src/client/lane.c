@@ -136,6 +136,16 @@ int lanes_init(struct lanes *lanes, size_t n, struct client *client,
 	return 0;
 }
 
+size_t lanes_connected(const struct lanes *lanes)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < lanes->n; i++) {
+		n += grpc_channel_state(lanes->all[i].channel) == GRPC_CHANNEL_READY;
+	}
+	return n;
+}
+
 void lanes_close(struct lanes *lanes)
 {
 	struct timers *timers = loop_timers(lanes->client->loop);

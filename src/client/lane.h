@@ -49,6 +49,8 @@ struct lane {
 /* 0 or -ENOMEM; lanes_deinit() is due after either. Everything is borrowed. */
 int lanes_init(struct lanes *lanes, size_t n, struct client *client,
 	       const struct lane_events *events, void *user);
+/* Those that have a connection. */
+size_t lanes_connected(const struct lanes *lanes);
 /* Every connection ends, once what is left to say has been said; the loop empties. */
 void lanes_close(struct lanes *lanes);
 /* After the loop has emptied, or was never run. */

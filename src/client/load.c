@@ -34,7 +34,7 @@
 /* Descriptors for everything but the calls' connections: the loop, standard streams, scrapes. */
 #define SPARE_FILES 64
 
-/* --pacing=timer: the most that calls of a high rate wait for others to share a timer with. */
+/* --pacing=timerfd: the most that calls of a high rate wait for others to share a timer with. */
 #define QUANTUM_NS (150 * NS_PER_US)
 
 int64_t load_wall_clock(void)
@@ -188,6 +188,7 @@ static bool load_init(struct load *load, struct client *client)
 	load->measured.recorder = &load->run.results;
 	load->warmup_results.open_loop = load->run.results.open_loop = load->open_loop;
 	draw_id(load->run.id);
+	load->run.started_unix_ns = load_wall_clock(); /* unless more comes of it */
 	return init_reconcile(load) && init_calls(load) && init_instruments(load) &&
 	       init_signals(load);
 }
@@ -243,6 +244,9 @@ static int load_end(struct load *load)
 {
 	const struct recorder_connections *before = &load->warmup_results.connections;
 
+	if (load->refused) {
+		return EXIT_FAILED;
+	}
 	load->ending.connected = before->opened + load->run.results.connections.opened > 0;
 	if (load->reconciled && !reconciled(load)) {
 		client_complain("out of memory");

@@ -39,6 +39,7 @@ struct load {
 	struct progress_options progress_options;
 	struct reconcile *reconcile; /* NULL: not asked for */
 	bool reconciled;
+	bool refused; /* it could not begin; its line is out */
 	struct loop_task finish;
 	struct loop_signal *signals[2];
 	struct load_ending ending;

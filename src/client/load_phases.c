@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,7 +116,8 @@ static void take_stock(struct load *load, int64_t now_ns)
 	usage_read(&last, load->client);
 	run->results.due -= load->due_ahead;
 	load->due_ahead = 0;
-	if (run->started_unix_ns == 0) { /* it did not come to that */
+	run->warmup_calls = load->warmup_results.started;
+	if (load->lanes.counts == &load->warmup_results.connections) { /* it did not get beyond */
 		usage_charge(&load->warmup_results, &load->first, &last);
 		return;
 	}
@@ -123,7 +125,6 @@ static void take_stock(struct load *load, int64_t now_ns)
 	run->elapsed_ns = now_ns - load->measured.zero_ns;
 	run->offered_ns = MAX(load->due_until_ns - load->measured.zero_ns, 0);
 	recorder_finish(&run->results, run->offered_ns);
-	run->warmup_calls = load->warmup_results.started;
 }
 
 static void on_finish(struct loop_task *task)
@@ -324,6 +325,7 @@ static void measure(struct load *load)
 	enter(load, MEASURING, timers_now(load->timers));
 	load->run.started_unix_ns = load_wall_clock();
 	load->lanes.counts = &load->run.results.connections;
+	load->lanes.counts->open_at_start = lanes_connected(&load->lanes);
 	usage_read(&load->at_zero, load->client);
 	usage_charge(&load->warmup_results, &load->first, &load->at_zero);
 	if (load->end_ns < INT64_MAX) {
@@ -368,12 +370,13 @@ static void look(void *user, struct progress_look *ret)
 static void start_progress(struct load *load)
 {
 	const struct plan *plan = load->plan;
-	bool terminal = isatty(STDERR_FILENO);
+	const char *kind = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+	bool terminal = isatty(STDERR_FILENO) && !(kind && strcmp(kind, "dumb") == 0);
 
 	load->progress_options = (struct progress_options){
 		.timers = load->timers,
 		.terminal = terminal,
-		.colour = terminal && !getenv("NO_COLOR"),
+		.colour = terminal && !(no_colour && no_colour[0] != '\0'),
 		.open_loop = load->open_loop,
 		.count = plan->count,
 		.duration_ns = plan->duration_ns,
@@ -419,8 +422,7 @@ void load_begin(struct load *load)
 void load_refuse(struct load *load, const char *why)
 {
 	client_complain(why);
-	load->ending.refused = true;
-	load->run.ended_by = "it could not begin";
+	load->refused = true;
 	close_load(load);
 }
 

@@ -89,6 +89,7 @@ static bool write_one(const struct run *run, enum report_format format, const ch
 	bool written;
 
 	report_style_init(&style, path ? -1 : STDOUT_FILENO);
+	style.plan_said = !path && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
 	written = report_write(&text, format, run, &style) == 0 &&
 		  report_save(buffer_bytes(&text), path, why, sizeof(why)) == 0;
 	if (!written) {
@@ -153,9 +154,6 @@ static int exit_code(const struct plan *plan, const struct run *run,
 {
 	if (ending->signal) {
 		return 128 + ending->signal;
-	}
-	if (ending->refused) {
-		return EXIT_FAILED;
 	}
 	if (!ending->connected) {
 		return EXIT_NO_CONNECTION;

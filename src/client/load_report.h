@@ -13,7 +13,6 @@ int load_describe(const struct client *client, struct run *run);
 struct load_ending {
 	int signal;     /* that ended the run; 0: none */
 	bool connected; /* at least once, warm-up included */
-	bool refused;   /* the run could not begin; its line is out */
 };
 
 /*

@@ -297,6 +297,7 @@ static void merge_counts(struct recorder *into, const struct recorder *from)
 	into->attempts += from->attempts;
 	into->retries += from->retries;
 	into->stream_waits += from->stream_waits;
+	into->connections.open_at_start += from->connections.open_at_start;
 	into->connections.opened += from->connections.opened;
 	into->connections.failed += from->connections.failed;
 	into->connections.lost += from->connections.lost;

@@ -73,6 +73,7 @@ struct recorder_backend {
 
 /* Counted by whoever owns the connections, not per call. */
 struct recorder_connections {
+	uint64_t open_at_start;        /* made in the warm-up, and not ended when it did */
 	uint64_t opened, failed, lost; /* lost: ended without a goodbye of either side */
 	uint64_t renewed;              /* ended here, by --connection-lifetime */
 	uint64_t goaways[HTTP2_ERROR_COUNT + 1];

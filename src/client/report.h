@@ -33,7 +33,8 @@ enum report_format {
 struct report_style {
 	unsigned columns; /* 40 to 400 */
 	bool colour;
-	bool blocks; /* bars of U+2588 and its parts; else of '#' */
+	bool blocks;    /* bars of U+2588 and its parts; else of '#' */
+	bool plan_said; /* who reads it has just seen the plan */
 };
 
 /*

@@ -419,6 +419,9 @@ static void cost(struct html *html, const struct run *run)
 	     "</td></tr>\n<tr><th scope=\"row\">bytes received per call</th><td class=\"n\">");
 	html_fixed(html, (double)run->bytes_in / done, 1);
 	HTML(html, "</td></tr>\n");
+	if (connections->open_at_start > 0) {
+		count_row(html, "connections from the warm-up", connections->open_at_start);
+	}
 	count_row(html, "connections opened", connections->opened);
 	count_row(html, "attempts to connect that failed", connections->failed);
 	count_row(html, "connections lost", connections->lost);

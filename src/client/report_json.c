@@ -252,6 +252,7 @@ static void set_connections(struct tree *tree, const struct recorder_connections
 {
 	json_t *in = tree_object(tree, tree->root, "connections"), *goaways;
 
+	tree_count(tree, in, "open_at_start", connections->open_at_start);
 	tree_count(tree, in, "opened", connections->opened);
 	tree_count(tree, in, "failed", connections->failed);
 	tree_count(tree, in, "lost", connections->lost);

@@ -234,6 +234,7 @@ static void write_connections(struct writer *writer, const struct recorder_conne
 	};
 
 	family(writer, name, "gauge", "Connections by what happened to them");
+	whole(writer, name, "event", "open_at_start", of->open_at_start);
 	whole(writer, name, "event", "opened", of->opened);
 	whole(writer, name, "event", "failed", of->failed);
 	whole(writer, name, "event", "lost", of->lost);

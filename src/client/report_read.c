@@ -288,6 +288,9 @@ static void read_connections(struct report_reader *reader, const json_t *root)
 	const char *name;
 
 	report_reader_at(reader, "connections");
+	if (json_object_get(in, "open_at_start")) { /* of the first runs it was not known */
+		connections->open_at_start = report_reader_count(reader, in, "open_at_start");
+	}
 	connections->opened = report_reader_count(reader, in, "opened");
 	connections->failed = report_reader_count(reader, in, "failed");
 	connections->lost = report_reader_count(reader, in, "lost");

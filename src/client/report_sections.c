@@ -112,7 +112,11 @@ void page_connections(struct page *page, const struct recorder *results)
 	const struct recorder_connections *connections = &results->connections;
 	const char *before = ", GOAWAY: ";
 
-	page_print(page, "\nconnections: %" PRIu64 " opened", connections->opened);
+	page_print(page, "\nconnections: ");
+	if (connections->open_at_start > 0) {
+		page_print(page, "%" PRIu64 " from the warm-up, ", connections->open_at_start);
+	}
+	page_print(page, "%" PRIu64 " opened", connections->opened);
 	if (connections->failed > 0) {
 		page_print(page, ", %" PRIu64 " attempt%s failed", connections->failed,
 			   plural(connections->failed));

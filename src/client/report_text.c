@@ -39,7 +39,9 @@ static void head(struct page *page, const struct run *run)
 	char when[64], elapsed[TEXT_NUMBER_MAX];
 	struct tm utc;
 
-	plan_line(page, run);
+	if (!page->style.plan_said) {
+		plan_line(page, run);
+	}
 	page_look(page, PAGE_FAINT);
 	if (run->name) {
 		page_say(page, run->name);

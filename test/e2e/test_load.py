@@ -266,7 +266,8 @@ def test_a_warm_up_counts_nowhere(serve, run, loop):
     assert warmup > 50
     assert warmup + calls["done"] == server.value("total_requests")
     assert 1e9 <= result["measured"]["elapsed_ns"] < 6e9
-    assert result["connections"]["opened"] == 0  # they were made while it warmed up
+    made = result["connections"]  # while it warmed up
+    assert (made["open_at_start"], made["opened"]) == (5, 0)
     assert calls["attempts"] == calls["started"]
     if loop.startswith("--rate"):
         assert (warmup, calls["due"]) == (210, 300)
@@ -396,6 +397,8 @@ def test_interrupted_while_it_warms_up_it_has_measured_nothing(serve, begin):
     client.send_signal(signal.SIGINT)
     result = end(client)
     assert (client.returncode, result["calls"]["due"], result["measured"]["elapsed_ns"]) == (130, 0, 0)
+    assert result["measured"]["warmup_calls"] > 10
+    assert abs(result["run"]["started_unix_ns"] / 1e9 - time.time()) < 60
 
 
 def test_interrupted_with_all_places_taken_the_rest_was_never_sent(serve, begin):
@@ -434,6 +437,7 @@ def test_interrupted_before_it_begins(serve, begin):
         result = end(client)
         peer.close()
     assert (client.returncode, result["calls"]["due"]) == (130, 0)
+    assert abs(result["run"]["started_unix_ns"] / 1e9 - time.time()) < 60
     assert server.value("total_requests") == 0
 
 

@@ -12,14 +12,14 @@ import daemon
 ROWS = re.compile(r"\r\x1b\[J([^\r]*)\r\n([^\r]*)\r\x1b\[A")
 
 
-def on_a_terminal(echod, *arguments, columns=100, **environment):
-    """What standard error gets that is a terminal; the exit status."""
+def on_a_terminal(echod, *arguments, columns=100, stdout=False, **environment):
+    """What standard error gets that is a terminal, and standard output where it is one, too; the exit status."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     inherited = {name: value for name, value in daemon.environment(environment).items()
                  if name != "NO_COLOR" or name in environment}
-    with subprocess.Popen([echod, "client", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=theirs, env=inherited) as client:
+    with subprocess.Popen([echod, "client", *arguments], stdin=subprocess.DEVNULL,
+                          stdout=theirs if stdout else subprocess.DEVNULL, stderr=theirs, env=inherited) as client:
         os.close(theirs)
         seen = b""
         try:
@@ -60,7 +60,24 @@ def test_colour_is_for_those_who_want_it(serve, echod):
     server = serve("--echo.delay=10s")
     arguments = ("--timeout=5ms", "--rate=200", "--duration=2500ms", server.grpc)
     assert re.search(r"\x1b\[31m\d+ errors.*?\x1b\[0m", on_a_terminal(echod, *arguments)[0])
+    assert "\x1b[31m" in on_a_terminal(echod, *arguments, NO_COLOR="")[0]
     assert "\x1b[31m" not in on_a_terminal(echod, *arguments, NO_COLOR="1")[0]
+
+
+def test_a_terminal_that_cannot_go_back_gets_no_rows(serve, echod):
+    seen, code = on_a_terminal(echod, "--rate=200", "--duration=1500ms", serve().grpc, TERM="dumb")
+    assert code == 0
+    assert "\x1b" not in seen, seen
+
+
+def test_who_sees_the_plan_before_the_run_is_not_told_it_again(serve, echod, run):
+    arguments = ("--count=100", "--progress=off", serve().grpc)
+    seen, code = on_a_terminal(echod, *arguments, columns=200, stdout=True)
+    assert code == 0
+    assert seen.count("closed loop, 1 call at a time") == 1, seen
+    assert seen.startswith("echod client: closed loop, 1 call at a time"), seen
+    done = run("client", *arguments)
+    assert done.stdout.startswith(b"closed loop, 1 call at a time"), done.stdout
 
 
 def test_off_is_off(serve, echod):

@@ -117,9 +117,8 @@ static void test_all_of_it(void **state)
 		"errors: the first at 401.2ms, the last at 500.0ms: a window of 98.80ms\n"
 		"the longest time without an OK was 2.200ms, from 400.1ms on\n"
 		"\n"
-		"connections: 12 opened, 1 attempt failed, 2 lost, 4 renewed, GOAWAY: 5 NO_ERROR, "
-		"1 "
-		"other\n"
+		"connections: 3 from the warm-up, 12 opened, 1 attempt failed, 2 lost, 4 renewed, "
+		"GOAWAY: 5 NO_ERROR, 1 other\n"
 		"retries: 3 of 1002 attempts were a call's second or later\n"
 		"streams: 1 call waited for the server's limit of streams\n"
 		"a call cost 20.04 us of CPU here (2.00 % of a core), 143 bytes out, 98.2 in\n"
@@ -128,6 +127,25 @@ static void test_all_of_it(void **state)
 		"up unfinished; 1 due and never sent\n"
 		"offered 1000/s, achieved 998/s, limited by: max in flight\n");
 	free(text);
+}
+
+static void test_the_plan_is_said_once(void **state)
+{
+	const struct report_style said = { .columns = 80, .plan_said = true };
+	char *text = text_of(*state, &said);
+
+	assert_memory_equal(text, "run 0123456789abcdef", 20);
+	assert_null(strstr(text, "over 2 connections"));
+	free(text);
+}
+
+static void test_connections_of_the_warm_up_only_where_there_were_any(void **state)
+{
+	struct run *run = *state;
+
+	expect_part(run, "\nconnections: 3 from the warm-up, 12 opened, ");
+	run->results.connections.open_at_start = 0;
+	expect_part(run, "\nconnections: 12 opened, ");
 }
 
 static void test_bars_fit_the_columns(void **state)
@@ -280,7 +298,7 @@ static void test_a_warm_up(void **state)
 {
 	struct run *run = *state;
 
-	expect_no_part(run, "warm-up");
+	expect_no_part(run, "of the warm-up");
 	run->warmup_calls = 77;
 	expect_part(run, ", 1 deferred; 77 of the warm-up before count nowhere here\n");
 }
@@ -542,6 +560,8 @@ int main(void)
 		WITH_SAMPLE(test_calls_that_waited_for_their_turn),
 		WITH_SAMPLE(test_whose_word_a_status_is),
 		WITH_SAMPLE(test_a_warm_up),
+		WITH_SAMPLE(test_the_plan_is_said_once),
+		WITH_SAMPLE(test_connections_of_the_warm_up_only_where_there_were_any),
 		WITH_SAMPLE(test_a_run_that_ended_early),
 		WITH_SAMPLE(test_assertions),
 		WITH_SAMPLE(test_reconciliation),

@@ -18,6 +18,7 @@ static inline void runs_connections(struct recorder *results)
 	results->attempts = results->started + 3;
 	results->retries = 3;
 	results->stream_waits = 1;
+	results->connections.open_at_start = 3;
 	results->connections.opened = 12;
 	results->connections.failed = 1;
 	results->connections.lost = 2;
