@@ -142,10 +142,10 @@ void chart_axis_time(struct chart_axis *axis, int64_t length_ns)
 	axis->log = false;
 	axis->low = 0;
 	axis->high = (double)length_ns;
-	for (int64_t at = 0; at <= length_ns; at += step_ns) {
-		struct chart_tick *tick = add_tick(axis, (double)at);
+	for (int64_t i = 0; i <= length_ns / step_ns; i++) { /* the sum might overflow */
+		struct chart_tick *tick = add_tick(axis, (double)(i * step_ns));
 
-		format_duration(at, tick->label, sizeof(tick->label));
+		format_duration(i * step_ns, tick->label, sizeof(tick->label));
 	}
 }
 

@@ -168,7 +168,7 @@ static void write_times(struct writer *writer, const struct run *run)
 	gauge(writer, "echod_run_start_timestamp_seconds", "When what was measured began",
 	      seconds(run->started_unix_ns));
 	gauge(writer, "echod_run_end_timestamp_seconds", "When the last call had ended",
-	      seconds(run->started_unix_ns + run->elapsed_ns));
+	      seconds(run->started_unix_ns) + seconds(run->elapsed_ns));
 	gauge(writer, "echod_run_duration_seconds", "Time that was measured",
 	      seconds(run->elapsed_ns));
 	gauge(writer, "echod_run_offered_rate",

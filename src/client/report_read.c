@@ -19,6 +19,8 @@
 /* So long that nothing overflows where they are added up: two years, and a century in all. */
 #define MAX_PIECE_NS (INT64_C(1) << 56)
 #define MAX_BIN_NS   (SERIES_FIRST_BIN_NS << 24)
+/* Of what was measured: neither a sum nor a difference of two overflows. 73 years. */
+#define MAX_INSTANT_NS (INT64_C(1) << 61)
 
 static const char *const origin_names[RECORDER_ORIGINS] = { REPORT_ORIGIN_NAMES };
 
@@ -134,14 +136,20 @@ static void read_plan(struct report_reader *reader, const json_t *root)
 		reader, report_reader_member(reader, in, "seed", JSON_STRING), "seed", 10);
 }
 
+static int64_t read_instant(struct report_reader *reader, const json_t *in, const char *member,
+			    int64_t min)
+{
+	return report_reader_integer(reader, in, member, min, MAX_INSTANT_NS);
+}
+
 static void read_measured(struct report_reader *reader, const json_t *root)
 {
 	const json_t *in = report_reader_member(reader, root, "measured", JSON_OBJECT);
 	struct run *run = reader->run;
 
 	report_reader_at(reader, "measured");
-	run->elapsed_ns = report_reader_ns(reader, in, "elapsed_ns", 0);
-	run->offered_ns = report_reader_ns(reader, in, "offered_ns", 0);
+	run->elapsed_ns = read_instant(reader, in, "elapsed_ns", 0);
+	run->offered_ns = read_instant(reader, in, "offered_ns", 0);
 	run->ended_by = report_reader_text(reader, in, "ended_by");
 	run->warmup_calls = report_reader_count(reader, in, "warmup_calls");
 	run->cpu_user_ns = (int64_t)report_reader_count(reader, in, "cpu_user_ns");
@@ -234,11 +242,11 @@ static void read_timeline(struct report_reader *reader, const json_t *root)
 	struct recorder *results = &reader->run->results;
 
 	report_reader_at(reader, "timeline");
-	results->first_error_ns = report_reader_ns(reader, in, "first_error_ns", -1);
-	results->last_error_ns = report_reader_ns(reader, in, "last_error_ns", -1);
-	results->last_ok_ns = report_reader_ns(reader, in, "last_ok_ns", -1);
-	results->longest_gap_ns = report_reader_ns(reader, in, "longest_gap_ns", -1);
-	results->longest_gap_from_ns = report_reader_ns(reader, in, "longest_gap_from_ns", -1);
+	results->first_error_ns = read_instant(reader, in, "first_error_ns", -1);
+	results->last_error_ns = read_instant(reader, in, "last_error_ns", -1);
+	results->last_ok_ns = read_instant(reader, in, "last_ok_ns", -1);
+	results->longest_gap_ns = read_instant(reader, in, "longest_gap_ns", -1);
+	results->longest_gap_from_ns = read_instant(reader, in, "longest_gap_from_ns", -1);
 }
 
 static void read_backend(struct report_reader *reader, const json_t *in,
@@ -250,8 +258,8 @@ static void read_backend(struct report_reader *reader, const json_t *in,
 	report_reader_copy(reader, in, "instance", backend->instance, sizeof(backend->instance));
 	backend->ok = report_reader_count(reader, in, "ok");
 	backend->failed = report_reader_count(reader, in, "failed");
-	backend->first_ns = report_reader_ns(reader, in, "first_ns", INT64_MIN);
-	backend->last_ns = report_reader_ns(reader, in, "last_ns", INT64_MIN);
+	backend->first_ns = read_instant(reader, in, "first_ns", -MAX_INSTANT_NS);
+	backend->last_ns = read_instant(reader, in, "last_ns", -MAX_INSTANT_NS);
 	connections =
 		report_reader_array(reader, in, "connections", RECORDER_MAX_BACKEND_CONNECTIONS);
 	json_array_foreach(connections, i, connection)

@@ -26,6 +26,9 @@ const char *run_text(struct run *run, const char *text)
 	return arena_str(&run->arena, str_from(text)).data;
 }
 
+/* What a file may make of it is no number of 64 bits any more. */
+#define MAX_MERGED_RATE 0x1p56
+
 /* --- several in one ----------------------------------------------------------- */
 
 static bool alike(const struct schedule_spec *a, const struct schedule_spec *b)
@@ -42,6 +45,7 @@ static bool alike(const struct schedule_spec *a, const struct schedule_spec *b)
 static void merge_schedule(struct run *into, const struct schedule_spec *from)
 {
 	struct schedule_spec *spec = &into->schedule;
+	double rate;
 
 	spec->poisson = spec->poisson || from->poisson;
 	if (alike(spec, from)) {
@@ -53,8 +57,8 @@ static void merge_schedule(struct run *into, const struct schedule_spec *from)
 	}
 	spec->n = 1;
 	spec->pieces[0] = (struct schedule_piece){ 0 };
-	spec->pieces[0].to = (uint64_t)(run_offered_rate(into) * SCHEDULE_RATE_UNIT + .5);
-	spec->pieces[0].to = MAX(spec->pieces[0].to, 1);
+	rate = run_offered_rate(into) * SCHEDULE_RATE_UNIT + .5;
+	spec->pieces[0].to = (uint64_t)MIN(MAX(rate, 1), MAX_MERGED_RATE);
 	spec->pieces[0].from = spec->pieces[0].to;
 }
 

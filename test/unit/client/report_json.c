@@ -229,6 +229,12 @@ static void test_numbers_that_cannot_be(void **state)
 			      "a.json: calls.due is -1, and can be 0 to 72057594037927936 only");
 	expect_change_refused("\"merged\":1", "\"merged\":0",
 			      "a.json: run.merged is 0, and can be 1 to 72057594037927936 only");
+	expect_change_refused("\"elapsed_ns\":1000000000", "\"elapsed_ns\":9223372036854775807",
+			      "a.json: measured.elapsed_ns is 9223372036854775807, and can be 0 to "
+			      "2305843009213693952 only");
+	expect_change_refused("\"first_ns\":", "\"first_ns\":-9000000000000",
+			      "a.json: backends[0].first_ns is -9000000000000100000, and can be "
+			      "-2305843009213693952 to 2305843009213693952 only");
 	expect_change_refused("\"seed\":\"", "\"seed\":\"9",
 			      "a.json: plan.seed is not a whole number of 64 bits, as a text");
 	expect_change_refused("\"pacing\":\"timer\"", "\"pacing\":\"tea\"",
