@@ -9,6 +9,7 @@
 #define LABEL_COLUMNS 20
 #define VALUE_COLUMNS 14 /* "max in flight" */
 #define DELTA_COLUMNS 9
+#define LEGEND_INDENT 3
 
 enum kind { KIND_NUMBER, KIND_SHARE, KIND_DURATION, KIND_WORD };
 
@@ -163,7 +164,11 @@ static void delta(struct page *page, const struct figure *figure, const struct r
 
 	if (figure->kind != KIND_SHARE && from > 0 && to >= 0 && to != from) {
 		text_percent(fabs(to / from - 1), percent, sizeof(percent));
-		snprintf(text, sizeof(text), "%c%s", to > from ? '+' : '-', percent);
+		snprintf(text, sizeof(text), "%s%s",
+			 percent[0] == '<' ? ""
+			 : to > from       ? "+"
+					   : "-",
+			 percent);
 	} else if (figure->kind != KIND_SHARE && from >= 0 && to == from) {
 		snprintf(text, sizeof(text), "=");
 	}
@@ -208,6 +213,7 @@ static void table(struct page *page, const struct run *const *runs, size_t n, si
 static void legend(struct page *page, size_t number, const struct run *run)
 {
 	time_t seconds = (time_t)(run->started_unix_ns / NS_PER_S);
+	struct buffer plan = BUFFER_INIT;
 	char when[64] = "";
 	struct tm utc;
 
@@ -227,9 +233,12 @@ static void legend(struct page *page, size_t number, const struct run *run)
 	if (gmtime_r(&seconds, &utc) && strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &utc)) {
 		page_print(page, ", %s UTC", when);
 	}
-	page_print(page, "\n   ");
-	page_say(page, run->plan);
 	page_print(page, "\n");
+	TEXT_CHAIN(page->err, text_visible(&plan, str_from(run->plan)));
+	if (page->err == 0) {
+		page_paragraph(page, &plan, LEGEND_INDENT);
+	}
+	buffer_free(&plan);
 }
 
 int report_compare_text(struct buffer *out, const struct run *const *runs, size_t n,

@@ -33,7 +33,7 @@ void page_say(struct page *page, const char *text)
 	TEXT_CHAIN(page->err, text_visible(page->out, str_from(text)));
 }
 
-void page_paragraph(struct page *page, const struct buffer *text)
+void page_paragraph(struct page *page, const struct buffer *text, size_t indent)
 {
 	struct str rest = { (const char *)buffer_bytes(text).data, buffer_len(text) };
 	size_t column = 0;
@@ -47,8 +47,8 @@ void page_paragraph(struct page *page, const struct buffer *text)
 			page_print(page, "\n");
 			column = 0;
 		}
-		page_print(page, "%s%" STR_FMT, column > 0 ? " " : "", STR_ARG(word));
-		column += (column > 0) + columns;
+		page_print(page, "%*s%" STR_FMT, (int)(column > 0 ? 1 : indent), "", STR_ARG(word));
+		column += (column > 0 ? 1 : indent) + columns;
 		rest.data += word.len + (space != NULL);
 		rest.len -= word.len + (space != NULL);
 	}

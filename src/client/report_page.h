@@ -16,8 +16,11 @@ enum page_look { PAGE_PLAIN, PAGE_BOLD, PAGE_GOOD, PAGE_BAD, PAGE_FAINT };
 void page_print(struct page *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* What somebody else said: no terminal obeys it. NULL: nothing. */
 void page_say(struct page *page, const char *text);
-/* A sentence or more, broken at spaces so that it fits the columns; a newline at its end. */
-void page_paragraph(struct page *page, const struct buffer *text);
+/*
+ * A sentence or more, broken at spaces so that it fits the columns, each line after `indent`
+ * spaces; a newline at its end.
+ */
+void page_paragraph(struct page *page, const struct buffer *text, size_t indent);
 /* Ends a line, without the spaces that it would end in. */
 void page_end_line(struct page *page);
 /* The look of what follows; nothing without colour. */

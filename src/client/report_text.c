@@ -27,7 +27,7 @@ static void plan_line(struct page *page, const struct run *run)
 	TEXT_CHAIN(page->err, text_visible(&text, str_from(run->plan)));
 	if (page->err == 0 && buffer_len(&text) > 0) {
 		page_look(page, PAGE_BOLD);
-		page_paragraph(page, &text);
+		page_paragraph(page, &text, 0);
 		page_look(page, PAGE_PLAIN);
 	}
 	buffer_free(&text);
@@ -89,7 +89,7 @@ static void accounting(struct page *page, const struct run *run)
 			   run->warmup_calls);
 	}
 	if (page->err == 0) {
-		page_paragraph(page, &text);
+		page_paragraph(page, &text, 0);
 	}
 	buffer_free(&text);
 }
@@ -242,7 +242,7 @@ static void paragraph(struct page *page, const struct run *run, enum page_look l
 	TEXT_CHAIN(page->err, tell(&text, run));
 	if (page->err == 0 && buffer_len(&text) > 0) {
 		page_look(page, look);
-		page_paragraph(page, &text);
+		page_paragraph(page, &text, 0);
 		page_look(page, PAGE_PLAIN);
 	}
 	buffer_free(&text);
