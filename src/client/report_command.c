@@ -175,8 +175,13 @@ static bool read_files(struct command *command)
 	return good;
 }
 
-/* One run under two names would count twice. */
-static bool distinct(const struct command *command)
+static bool is_open(const struct run *run)
+{
+	return run->schedule.n > 0;
+}
+
+/* One run under two names would count twice, and two kinds of load are not one. */
+static bool mergeable(const struct command *command)
 {
 	char why[WHY_MAX];
 
@@ -189,6 +194,14 @@ static bool distinct(const struct command *command)
 				complain(why);
 				return false;
 			}
+		}
+		if (is_open(&command->runs[i]) != is_open(&command->runs[0])) {
+			snprintf(why, sizeof(why),
+				 "flag --merge: of %s and %s one is an open loop, and one a closed "
+				 "one",
+				 command->files.items[0], command->files.items[i]);
+			complain(why);
+			return false;
 		}
 	}
 	return true;
@@ -285,7 +298,7 @@ static int run_command(struct command *command)
 	bool held;
 	int code;
 
-	if (!read_files(command) || (command->merge && !distinct(command))) {
+	if (!read_files(command) || (command->merge && !mergeable(command))) {
 		return EXIT_USAGE;
 	}
 	if ((command->merge && merge(command) < 0) || assert_all(command, &held) < 0) {

@@ -59,7 +59,7 @@ def run(ok, failed=(), name=None, rate=None, seconds=1, number=0xab):
         "timeline": {"first_error_ns": 5 if failed else -1, "last_error_ns": 9 if failed else -1, "last_ok_ns": 10,
                      "longest_gap_ns": 1, "longest_gap_from_ns": 0},
         "backends": [],
-        "connections": {"opened": 1, "failed": 0, "lost": 0, "renewed": 0, "goaways": {}},
+        "connections": {"open_at_start": 2, "opened": 1, "failed": 0, "lost": 0, "renewed": 0, "goaways": {}},
         "assertions": [],
         "reconciliation": None,
         "histograms": {"bits": BITS, "latency_ok": histogram(ok), "latency_failed": histogram(failed),

@@ -64,6 +64,13 @@ def test_json_comes_back_with_all_that_was_in_it(run, save):
     assert text_of(run("report", "--output=json", save(text))) == text
 
 
+def test_what_the_first_runs_did_not_tell_is_none(run, save):
+    made = runs.run([MS] * 10)
+    del made["connections"]["open_at_start"]
+    back = json.loads(text_of(run("report", "--output=json", save(made))))
+    assert back["connections"]["open_at_start"] == 0
+
+
 def test_quantiles_are_those_of_every_call(run, save):
     values = lognormal(4, 20000)
     summary = json.loads(text_of(run("report", "--output=json", save(runs.run(values)))))["summary"]["latency_ok"]
@@ -91,6 +98,13 @@ def test_one_run_is_not_merged_with_itself(run, save):
     files = [save(runs.run([MS] * 10), name) for name in ("a.json", "copy.json")]
     assert complaint(run("report", "--merge", *files)).endswith(f"{files[0]} and {files[1]} are the same run")
     text_of(run("report", *files))  # but beside itself it may stand
+
+
+def test_an_open_loop_is_not_merged_with_a_closed_one(run, save):
+    files = [save(runs.run([MS] * 10, rate=rate, number=i), f"{i}.json") for i, rate in enumerate((100, None))]
+    assert complaint(run("report", "--merge", *files)).endswith(
+        f"of {files[0]} and {files[1]} one is an open loop, and one a closed one")
+    text_of(run("report", *files))
 
 
 def test_runs_side_by_side(run, save):
