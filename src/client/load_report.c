@@ -133,11 +133,19 @@ static bool write_all(const struct plan *plan, const struct run *run)
 	return written;
 }
 
-/* Open loop: was the load what it was asked to be? If not, no assertion says anything. */
-static bool offered(const struct run *run)
+/* Open loop: did this client fail to make the load that was asked for? */
+static const char *not_offered(const struct run *run)
 {
-	return run_limit(run) != RUN_LIMIT_CLIENT_CPU &&
-	       (double)run->results.started >= RUN_ACHIEVED_ENOUGH * (double)run->results.due;
+	if (run_limit(run) == RUN_LIMIT_CLIENT_CPU) {
+		return "this client was too busy or too late to be the judge of a server: the "
+		       "assertions say nothing";
+	}
+	/* What does not hold of less than was asked for would not hold of all of it. */
+	if (assertions_held(run) &&
+	    (double)run->results.started < RUN_ACHIEVED_ENOUGH * (double)run->results.due) {
+		return "the rate was not offered: that the assertions hold says nothing";
+	}
+	return NULL;
 }
 
 static bool failed(const struct plan *plan, const struct recorder *results)
@@ -152,17 +160,19 @@ static bool failed(const struct plan *plan, const struct recorder *results)
 static int exit_code(const struct plan *plan, const struct run *run,
 		     const struct load_ending *ending)
 {
+	const char *why = NULL;
+
 	if (ending->signal) {
 		return 128 + ending->signal;
 	}
 	if (!ending->connected) {
 		return EXIT_NO_CONNECTION;
 	}
-	if (plan->schedule.n > 0 && run->n_assertions > 0 && !offered(run)) {
-		client_complain(run_limit(run) == RUN_LIMIT_CLIENT_CPU
-					? "this client was too busy or too late to be the "
-					  "judge of a server: the assertions say nothing"
-					: "the rate was not offered: the assertions say nothing");
+	if (plan->schedule.n > 0 && run->n_assertions > 0) {
+		why = not_offered(run);
+	}
+	if (why) {
+		client_complain(why);
 		return EXIT_GENERATOR;
 	}
 	if (!assertions_held(run)) {

@@ -526,6 +526,17 @@ def test_a_rate_that_was_not_offered_is_5(serve, run):
     assert code == 0  # without one nobody relies on it
 
 
+def test_an_assertion_that_fails_on_less_than_the_rate_is_3(serve, run):
+    """It would not hold of all of it either, and it was not this client that was slow."""
+    server = serve("--echo.delay=10s")
+    result, code = load(
+        run, "--rate=100", "--duration=1s", "--max-in-flight=2", "--grace=0s", "--timeout=500ms", "--assert=errors==0",
+        server.grpc,
+    )
+    assert result["calls"]["never_sent"] > 50
+    assert code == (5 if result["summary"]["limited_by"] == "client CPU" else 3)
+
+
 def test_fail_on_error(serve, run):
     server = serve("--echo.delay=uniform:0s,100ms")
     flags = ["--count=200", "--concurrency=20", "--timeout=50ms", server.grpc]
