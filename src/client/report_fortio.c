@@ -161,7 +161,8 @@ static void set_labels(struct tree *tree, const struct run *run)
 	int err = 0;
 
 	TEXT_PRINT(err, &text, "%s%sechod: %s, latency from the intended start",
-		   run->name ? run->name : "", run->name ? ", " : "", run->method);
+		   run->name ? run->name : "", run->name ? ", " : "",
+		   run->method ? run->method : "a method");
 	if (err < 0) {
 		tree->failed = true;
 	} else {

@@ -217,8 +217,8 @@ static int tell_omission(struct buffer *out, const struct run *run)
 		out,
 		"calls waited for their turn: the p99 is %s from when they were due and "
 		"%s from when they were sent; a tool that counts from the send would "
-		"have missed the stall (coordinated omission)",
-		latency, service);
+		"have missed %s (coordinated omission)",
+		latency, service, run->results.deferred > 0 ? "the stall" : "that");
 }
 
 static int tell_fast_failures(struct buffer *out, const struct run *run)

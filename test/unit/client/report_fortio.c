@@ -203,7 +203,10 @@ static void test_no_call_and_one(void **state)
 	(void)state;
 	sample_none(&run);
 	expect_run(&run);
+	run.method = NULL;
 	root = written(&run);
+	assert_string_equal(json_string_value(json_object_get(root, "Labels")),
+			    "echod: a method, latency from the intended start");
 	assert_string_equal(json_string_value(json_object_get(root, "RequestedQPS")), "max");
 	json_decref(root);
 	run_deinit(&run);
