@@ -142,10 +142,10 @@ void chart_axis_time(struct chart_axis *axis, int64_t length_ns)
 	axis->log = false;
 	axis->low = 0;
 	axis->high = (double)length_ns;
-	for (int64_t i = 0; i <= length_ns / step_ns; i++) { /* the sum might overflow */
-		struct chart_tick *tick = add_tick(axis, (double)(i * step_ns));
+	for (int64_t nth = 0; nth <= length_ns / step_ns; nth++) { /* the sum might overflow */
+		struct chart_tick *tick = add_tick(axis, (double)(nth * step_ns));
 
-		format_duration(i * step_ns, tick->label, sizeof(tick->label));
+		format_duration(nth * step_ns, tick->label, sizeof(tick->label));
 	}
 }
 
