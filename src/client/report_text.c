@@ -248,12 +248,13 @@ static void paragraph(struct page *page, const struct run *run, enum page_look l
 	buffer_free(&text);
 }
 
-/* A client that used little of its core, and was late all the same, needs a word. */
+/* A client that was late, whatever it used of its core, which is all where it spins. */
 static void tell_why_client(struct page *page, const struct run *run)
 {
 	char late[TEXT_NUMBER_MAX];
 
-	if (run_limit(run) == RUN_LIMIT_CLIENT_CPU && run_cpu_share(run) <= RUN_CPU_FULL) {
+	if (run_limit(run) == RUN_LIMIT_CLIENT_CPU &&
+	    (run->spin || run_cpu_share(run) <= RUN_CPU_FULL)) {
 		text_duration(latencies_quantile(run->results.lag, .99), late, sizeof(late));
 		page_print(page, " (own lateness: p99 %s)", late);
 	}

@@ -257,6 +257,9 @@ static void test_a_client_that_is_the_limit(void **state)
 		latencies_record(run->results.lag, 3 * NS_PER_MS);
 	}
 	expect_part(run, "limited by: client CPU (own lateness: p99 3.000ms)\n");
+	run->cpu_user_ns = run->elapsed_ns;
+	run->spin = true;
+	expect_part(run, "limited by: client CPU (own lateness: p99 3.000ms)\n");
 }
 
 static void test_a_gap_without_an_error(void **state)
