@@ -286,6 +286,26 @@ int assertion_check(const char *text, char *why, size_t size)
 	return read_assertion(text, &assertion, why, size);
 }
 
+enum assertion_needs assertion_needs(const char *text)
+{
+	struct assertion assertion;
+	char why[256];
+
+	if (read_assertion(text, &assertion, why, sizeof(why)) < 0) {
+		return ASSERTION_NEEDS_NOTHING;
+	}
+	if (assertion.of == LAG ||
+	    (assertion.metric == METRIC_ACHIEVED_RATE && assertion.relative)) {
+		return ASSERTION_NEEDS_RATE;
+	}
+	if (assertion.metric != METRIC_COUNT) {
+		return ASSERTION_NEEDS_NOTHING;
+	}
+	return assertion.index == COUNT_UNRECONCILED ? ASSERTION_NEEDS_RECONCILE
+	       : assertion.index == COUNT_MISMATCHED ? ASSERTION_NEEDS_VERIFY
+						     : ASSERTION_NEEDS_NOTHING;
+}
+
 /* --- the run -> a measured value ---------------------------------------------------- */
 
 static uint64_t count_goaways(const struct recorder *results)

@@ -25,6 +25,16 @@
 
 /* Is `text` an assertion? 0, or -1 with a reason. For the command line, before the run. */
 int assertion_check(const char *text, char *why, size_t size);
+
+/* Without which there is nothing to measure, or nothing that could be wrong. */
+enum assertion_needs {
+	ASSERTION_NEEDS_NOTHING,
+	ASSERTION_NEEDS_RATE,      /* lag.*, achieved_rate in percent: an open loop's */
+	ASSERTION_NEEDS_RECONCILE, /* unreconciled */
+	ASSERTION_NEEDS_VERIFY,    /* mismatched */
+};
+/* Of a text that passed the check. */
+enum assertion_needs assertion_needs(const char *text);
 /*
  * Measures each of `texts` (which passed the check) and fills run->assertions.
  * 0 or -ENOMEM.

@@ -68,6 +68,8 @@ static const struct rule rules[] = {
 	      "that is the open loop's; the closed one has --concurrency"),
 	NEEDS(arrival, "arrival", rate, "rate", "a closed loop has no arrivals of its own"),
 	NEEDS(pacing, "pacing", rate, "rate", "a closed loop needs none"),
+	NEEDS(keepalive_timeout, "keepalive-timeout", keepalive_time, "keepalive-time",
+	      "that asks for the sign of life that this waits for"),
 };
 
 static bool given(const struct plan_given *all, size_t offset)
@@ -294,6 +296,10 @@ static int set_times(struct plan *plan, const struct plan_flags *flags, char *wh
 	plan->duration_ns = flags->duration_ns;
 	plan->warmup_ns = flags->warmup_ns;
 	plan->grace_ns = flags->grace_ns;
+	if (schedule_length_ns(&plan->schedule) > PLAN_MAX_TIME_NS) {
+		snprintf(why, size, "--rate: its pieces last longer than 8760h in all");
+		return -1;
+	}
 	if (plan->count || plan->duration_ns) {
 		return 0;
 	}
@@ -347,8 +353,37 @@ static int set_width(struct plan *plan, const struct plan_flags *flags, char *wh
 	return 0;
 }
 
-static int check_assertions(struct plan *plan, struct option_strings *texts, char *why, size_t size)
+/* Does the run measure what it speaks of? */
+static int check_measured(const struct plan *plan, const struct plan_flags *flags, const char *text,
+			  char *why, size_t size)
 {
+	const char *lacks = NULL;
+
+	switch (assertion_needs(text)) {
+	case ASSERTION_NEEDS_NOTHING:
+		break;
+	case ASSERTION_NEEDS_RATE:
+		lacks = plan->schedule.n > 0 ? NULL : "an open loop: add --rate";
+		break;
+	case ASSERTION_NEEDS_RECONCILE:
+		lacks = flags->reconcile.n > 0 ? NULL : "the servers' counts: add --reconcile";
+		break;
+	case ASSERTION_NEEDS_VERIFY:
+		lacks = plan->verify ? NULL
+			: plan->raw  ? "replies that are compared: add --verify"
+				     : "replies that are compared: leave out --no-verify";
+		break;
+	}
+	if (lacks) {
+		snprintf(why, size, "--assert=%.64s needs %s", text, lacks);
+		return -1;
+	}
+	return 0;
+}
+
+static int check_assertions(struct plan *plan, struct plan_flags *flags, char *why, size_t size)
+{
+	struct option_strings *texts = &flags->assertions;
 	char reason[256];
 
 	if (texts->n > ASSERTIONS_MAX) {
@@ -358,6 +393,9 @@ static int check_assertions(struct plan *plan, struct option_strings *texts, cha
 	for (size_t i = 0; i < texts->n; i++) {
 		if (assertion_check(texts->items[i], reason, sizeof(reason)) < 0) {
 			snprintf(why, size, "--assert=%.64s: %s", texts->items[i], reason);
+			return -1;
+		}
+		if (check_measured(plan, flags, texts->items[i], why, size) < 0) {
 			return -1;
 		}
 	}
@@ -409,76 +447,15 @@ static int set_load(struct plan *plan, struct plan_flags *flags, char *why, size
 	plan->seed = flags->given.seed ? flags->seed : random_entropy();
 	plan->fail_on_error = flags->fail_on_error;
 	plan->name = flags->name;
+	if (plan->name && plan->name[0] == '\0') {
+		snprintf(why, size, "--name= is empty: give it a text, or leave it out");
+		return -1;
+	}
 	if (set_times(plan, flags, why, size) < 0 || set_width(plan, flags, why, size) < 0 ||
-	    check_assertions(plan, &flags->assertions, why, size) < 0) {
+	    check_assertions(plan, flags, why, size) < 0) {
 		return -1;
 	}
 	return check_reconcile(plan, &flags->reconcile, why, size);
-}
-
-/* -- What is said of it -- */
-
-static int add_output(struct plan *plan, const char *text, char *why, size_t size)
-{
-	struct plan_output *output = &plan->outputs[plan->n_outputs];
-	char reason[200];
-
-	if (report_parse_output(text, &output->format, &output->path, reason, sizeof(reason)) < 0) {
-		snprintf(why, size, "--output=%.64s %s", text, reason);
-		return -1;
-	}
-	if (!plan->load && output->format != REPORT_TEXT && output->format != REPORT_JSON) {
-		snprintf(why, size,
-			 "--output=%.64s is of load runs: a single call has text and json", text);
-		return -1;
-	}
-	for (size_t i = 0; i < plan->n_outputs; i++) {
-		const char *before = plan->outputs[i].path;
-
-		if (!before && !output->path) {
-			snprintf(why, size,
-				 "--output=%.64s: standard output is taken by another --output: "
-				 "give one of them a file, as in json:run.json",
-				 text);
-			return -1;
-		}
-		if (before && output->path && strcmp(before, output->path) == 0) {
-			snprintf(why, size, "--output=%.64s: two outputs into one file", text);
-			return -1;
-		}
-	}
-	plan->n_outputs++;
-	return 0;
-}
-
-static int set_output(struct plan *plan, const struct plan_flags *flags, char *why, size_t size)
-{
-	char reason[160];
-
-	if (flags->outputs.n > PLAN_MAX_OUTPUTS) {
-		snprintf(why, size, "--output %zu times is more than %d", flags->outputs.n,
-			 PLAN_MAX_OUTPUTS);
-		return -1;
-	}
-	for (size_t i = 0; i < flags->outputs.n; i++) {
-		if (add_output(plan, flags->outputs.items[i], why, size) < 0) {
-			return -1;
-		}
-	}
-	if (plan->n_outputs == 0) {
-		plan->outputs[plan->n_outputs++] = (struct plan_output){ .format = REPORT_TEXT };
-	}
-	plan->progress = flags->progress == PLAN_PROGRESS_AUTO;
-	if (!flags->web_address) {
-		return 0;
-	}
-	if (address_parse(flags->web_address, NULL, &plan->web_address, reason, sizeof(reason)) <
-	    0) {
-		snprintf(why, size, "--web.listen-address=%.64s: %s", flags->web_address, reason);
-		return -1;
-	}
-	plan->web = true;
-	return 0;
 }
 
 static int set_all(struct plan *plan, struct plan_flags *flags,
@@ -489,8 +466,8 @@ static int set_all(struct plan *plan, struct plan_flags *flags,
 	plan->load =
 		all->count || all->duration || all->concurrency || all->connections || all->rate;
 	if (check_rules(all, why, size) < 0 || (!plan->load && check_single(all, why, size) < 0) ||
-	    set_targets(plan, operands, why, size) < 0 || set_output(plan, flags, why, size) < 0 ||
-	    set_call(plan, flags, why, size) < 0) {
+	    set_targets(plan, operands, why, size) < 0 ||
+	    plan_set_output(plan, flags, why, size) < 0 || set_call(plan, flags, why, size) < 0) {
 		return -1;
 	}
 	return plan->load ? set_load(plan, flags, why, size) : 0;

@@ -37,6 +37,8 @@
 /* After the last call was started, for those that still run. */
 #define PLAN_DEFAULT_GRACE_NS (5 * NS_PER_S)
 #define PLAN_MAX_OUTPUTS      8
+/* Each of its times: a year, so that sums of some of them and of a clock stay in range. */
+#define PLAN_MAX_TIME_NS (INT64_C(8760) * 3600 * NS_PER_S)
 
 enum plan_pacing { PLAN_PACING_TIMER, PLAN_PACING_SPIN };
 

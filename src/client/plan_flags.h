@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/options.h"
@@ -22,6 +23,8 @@ enum { PLAN_PROGRESS_AUTO, PLAN_PROGRESS_OFF };
 	X(method, "method")                           \
 	X(request_file, "request-file")               \
 	X(verify, "verify")                           \
+	X(keepalive_time, "keepalive-time")           \
+	X(keepalive_timeout, "keepalive-timeout")     \
 	X(rate, "rate")                               \
 	X(arrival, "arrival")                         \
 	X(pacing, "pacing")                           \
@@ -69,3 +72,8 @@ struct plan_flags {
 };
 
 extern const struct options plan_options;
+
+struct plan;
+
+/* Of plan.c, in a file of its own: where reports go. 0, or -1 with a line in `why`. */
+int plan_set_output(struct plan *plan, const struct plan_flags *flags, char *why, size_t size);

@@ -67,6 +67,13 @@ const char *report_format_name(enum report_format format);
 int report_parse_output(const char *text, enum report_format *ret_format, const char **ret_path,
 			char *why, size_t size);
 /*
+ * Before a run whose report is to go there: 0, or -1 with a reason that follows the path in
+ * a message ("cannot be written: ..."), as far as one can know before it is tried.
+ */
+int report_check_path(const char *path, char *why, size_t size);
+/* Would the reports end up in one file? Both passed the check. */
+bool report_same_path(const char *one, const char *other);
+/*
  * All of it to `path` (NULL: standard output). A file is written aside, and renamed when
  * it is whole, so that a reader sees the old one or the new; what is no regular file (a
  * pipe, a device) is written to as it is. 0, or -1 with a reason in one line.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <langinfo.h>
+#include <limits.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,6 +165,12 @@ static bool replace(const char *path, const struct stat *old, struct bytes text)
 	return done;
 }
 
+/* What is no file that can be replaced: a pipe, a device, or what else stands in /dev. */
+static bool written_in_place(const char *path, const struct stat *status)
+{
+	return !S_ISREG(status->st_mode) || strncmp(path, "/dev/", 5) == 0;
+}
+
 static bool save_file(const char *path, struct bytes text)
 {
 	struct stat status;
@@ -171,7 +178,7 @@ static bool save_file(const char *path, struct bytes text)
 	char *real;
 	bool done;
 
-	if (exists && (!S_ISREG(status.st_mode) || strncmp(path, "/dev/", 5) == 0)) {
+	if (exists && written_in_place(path, &status)) {
 		int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
 
 		return fd >= 0 && write_and_close(fd, text);
@@ -181,6 +188,80 @@ static bool save_file(const char *path, struct bytes text)
 	done = real && replace(real, exists ? &status : NULL, text);
 	free(real);
 	return done;
+}
+
+/* The folder that a new file would be in. Its name gets `parent`; false with errno. */
+static bool parent_of(const char *path, char *parent, size_t size)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = slash == path ? 1 : slash ? (size_t)(slash - path) : 1;
+
+	if (n >= size) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	memcpy(parent, slash ? path : ".", n);
+	parent[n] = '\0';
+	return true;
+}
+
+/* False with errno. */
+static bool can_save(const char *path)
+{
+	char real[PATH_MAX], parent[PATH_MAX];
+	struct stat status;
+	bool exists = stat(path, &status) == 0;
+
+	if (exists ? S_ISDIR(status.st_mode) : path[strlen(path) - 1] == '/') {
+		errno = EISDIR;
+		return false;
+	}
+	if (!exists && errno != ENOENT) {
+		return false;
+	}
+	if (exists && written_in_place(path, &status)) {
+		return access(path, W_OK) == 0;
+	}
+	/* The one of which the new one takes the place may be behind a link. */
+	if (exists && !realpath(path, real)) {
+		return false;
+	}
+	return parent_of(exists ? real : path, parent, sizeof(parent)) &&
+	       access(parent, W_OK | X_OK) == 0;
+}
+
+int report_check_path(const char *path, char *why, size_t size)
+{
+	errno = 0;
+	if (!can_save(path)) {
+		snprintf(why, size, "cannot be written: %s", strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static const char *name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static bool same_file(const char *one, const char *other)
+{
+	struct stat a, b;
+
+	return stat(one, &a) == 0 && stat(other, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+bool report_same_path(const char *one, const char *other)
+{
+	char in[PATH_MAX], in_other[PATH_MAX];
+
+	return same_file(one, other) ||
+	       (strcmp(name_of(one), name_of(other)) == 0 && parent_of(one, in, sizeof(in)) &&
+		parent_of(other, in_other, sizeof(in_other)) && same_file(in, in_other));
 }
 
 int report_save(struct bytes text, const char *path, char *why, size_t size)

@@ -199,6 +199,31 @@ static void test_a_closed_loop_has_no_offered_rate(void **state)
 	check(run, "achieved_rate>=99", true, "99.5");
 }
 
+static void test_what_it_takes_to_measure(void **state)
+{
+	static const struct {
+		const char *text;
+		enum assertion_needs needs;
+	} cases[] = {
+		{ "p99<1s", ASSERTION_NEEDS_NOTHING },
+		{ "service.max<1s", ASSERTION_NEEDS_NOTHING },
+		{ "lag.p99<1s", ASSERTION_NEEDS_RATE },
+		{ "lag.mean<1s", ASSERTION_NEEDS_RATE },
+		{ "achieved_rate>=99%", ASSERTION_NEEDS_RATE },
+		{ "achieved_rate>=99", ASSERTION_NEEDS_NOTHING },
+		{ "error_rate<1%", ASSERTION_NEEDS_NOTHING },
+		{ "unreconciled==0", ASSERTION_NEEDS_RECONCILE },
+		{ "mismatched==0", ASSERTION_NEEDS_VERIFY },
+		{ "code.OK>0", ASSERTION_NEEDS_NOTHING },
+		{ "goaways==0", ASSERTION_NEEDS_NOTHING },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(assertion_needs(cases[i].text), cases[i].needs);
+	}
+}
+
 static void test_an_unreconciled_call_is_counted_once(void **state)
 {
 	struct run *run = *state;
@@ -305,6 +330,7 @@ int main(void)
 		TEST(a_percentage_is_the_fraction_that_it_names),
 		TEST(what_was_not_measured_does_not_hold),
 		TEST(a_closed_loop_has_no_offered_rate),
+		TEST(what_it_takes_to_measure),
 		TEST(an_unreconciled_call_is_counted_once),
 		TEST(all_of_them_must_hold),
 		TEST(what_is_wrong_is_said),

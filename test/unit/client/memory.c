@@ -67,6 +67,49 @@ static void test_a_plan(void **state)
 	fail_each_in_turn(attempt_plan);
 }
 
+/* The lists of a run pass from the flags to the plan, and each is freed once. */
+static int attempt_plan_of_a_run(void)
+{
+	char arguments[][48] = { "client",
+				 "--rate=10,20/1s",
+				 "--method=package.Service/Method",
+				 "--request-file=/dev/null",
+				 "--assert=p99<1s",
+				 "--assert=unreconciled==0",
+				 "--reconcile=http://a/metrics",
+				 "--reconcile=http://b/metrics",
+				 "--output=text",
+				 "--output=json:run.json",
+				 "a:1",
+				 "unix:/b" };
+	char *argv[ARRAY_SIZE(arguments) + 1];
+	struct plan plan;
+	struct buffer line = BUFFER_INIT;
+	char why[256] = "";
+	int err = -1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(arguments); i++) {
+		argv[i] = arguments[i];
+	}
+	argv[ARRAY_SIZE(arguments)] = NULL;
+	if (plan_init(&plan, ARRAY_SIZE(arguments), argv, why, sizeof(why)) == OPTIONS_OK) {
+		assert_int_equal(plan.assertions.n, 2);
+		assert_int_equal(plan.reconcile.n, 2);
+		err = plan_describe(&plan, &line);
+	} else {
+		assert_int_not_equal(why[0], '\0');
+	}
+	buffer_free(&line);
+	plan_deinit(&plan);
+	return err;
+}
+
+static void test_a_plan_of_a_run(void **state)
+{
+	(void)state;
+	fail_each_in_turn(attempt_plan_of_a_run);
+}
+
 static struct metadata metadata;
 
 static int attempt_call(void)
@@ -103,6 +146,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_plan),
+		cmocka_unit_test(test_a_plan_of_a_run),
 		cmocka_unit_test(test_the_report_of_a_call),
 	};
 

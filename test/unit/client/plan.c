@@ -179,6 +179,8 @@ static void test_bad_values_are_named(void **state)
 	refuse("--timeout=0", "--timeout");
 	refuse("--timeout=soon", "--timeout");
 	refuse("--keepalive-time=9s", "--keepalive-time");
+	refuse("--keepalive-timeout=5s", "has no sense without --keepalive-time");
+	refuse("--count=1 --name=", "--name= is empty");
 	refuse("--output=yaml", "--output");
 	refuse("--progress=on", "--progress");
 	refuse("--metadata=x", "--metadata=x is not of the form");
@@ -365,20 +367,65 @@ static void test_another_method(void **state)
 static void test_outputs(void **state)
 {
 	(void)state;
-	accept_plan("--count=1 --output=text --output=json:/a --output=html:/b");
+	accept_plan("--count=1 --output=text --output=json:a --output=html:b");
 	assert_int_equal(plan.n_outputs, 3);
 	assert_int_equal(plan.outputs[0].format, REPORT_TEXT);
 	assert_null(plan.outputs[0].path);
 	assert_int_equal(plan.outputs[2].format, REPORT_HTML);
-	assert_string_equal(plan.outputs[2].path, "/b");
+	assert_string_equal(plan.outputs[2].path, "b");
 	plan_deinit(&plan);
 	refuse("--count=1 --output=text --output=json", "standard output is taken");
-	refuse("--count=1 --output=text:/a --output=json:/a", "two outputs into one file");
+	refuse("--count=1 --output=text:a --output=json:a", "two outputs into one file");
+	refuse("--count=1 --output=text:a --output=json:./a", "two outputs into one file");
+	refuse("--count=1 --output=json:/nonexistent/a", "cannot be written: No such file");
+	refuse("--count=1 --output=json:/", "cannot be written: Is a directory");
+	refuse("--output=json:/nonexistent/a", "cannot be written: No such file");
 	refuse("--count=1 --output=", "--output");
 	refuse("--count=1 --output=json:", "--output");
 	refuse("--count=1 --output=json:a --output=json:b --output=json:c --output=json:d "
 	       "--output=json:e --output=json:f --output=json:g --output=json:h --output=json:i",
 	       "more than 8");
+}
+
+static void test_assertions_of_what_is_not_measured(void **state)
+{
+	(void)state;
+	refuse("--count=1 --assert=lag.p99<1ms", "needs an open loop: add --rate");
+	refuse("--count=1 --assert=lag.max<1ms", "needs an open loop: add --rate");
+	refuse("--count=1 --assert=achieved_rate>=99%", "needs an open loop: add --rate");
+	refuse("--count=1 --assert=unreconciled==0", "add --reconcile");
+	refuse("--count=1 --no-verify --assert=mismatched==0", "leave out --no-verify");
+	refuse("--count=1 --method=a/B --assert=mismatched==0", "add --verify");
+	accept_plan("--count=1 --rate=1 --assert=lag.p99<1ms --assert=achieved_rate>=99%");
+	plan_deinit(&plan);
+	accept_plan("--count=1 --assert=achieved_rate>=99 --assert=mismatched==0");
+	plan_deinit(&plan);
+	accept_plan("--count=1 --method=a/B --verify --assert=mismatched==0");
+	plan_deinit(&plan);
+	accept_plan("--count=1 --reconcile=http://a/metrics --assert=unreconciled==0");
+	plan_deinit(&plan);
+}
+
+static void test_no_time_is_longer_than_a_year(void **state)
+{
+	static const char *const flags[] = {
+		"--timeout", "--duration", "--warmup", "--grace", "--connection-lifetime",
+	};
+	char words[128];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		snprintf(words, sizeof(words), "--count=1 %s=8761h", flags[i]);
+		refuse(words, "to 8760h");
+		snprintf(words, sizeof(words), "--count=1 %s=8760h", flags[i]);
+		accept_plan(words);
+		plan_deinit(&plan);
+	}
+	refuse("--rate=1..2/8761h", "longer than 8760h in all");
+	refuse("--rate=1,2/4381h --count=1", "longer than 8760h in all");
+	accept_plan("--rate=1,2/4380h");
+	assert_int_equal(plan.duration_ns, PLAN_MAX_TIME_NS);
+	plan_deinit(&plan);
 }
 
 static void test_assertions_and_reconcile(void **state)
@@ -414,6 +461,8 @@ int main(void)
 		cmocka_unit_test(test_another_method),
 		cmocka_unit_test(test_outputs),
 		cmocka_unit_test(test_assertions_and_reconcile),
+		cmocka_unit_test(test_assertions_of_what_is_not_measured),
+		cmocka_unit_test(test_no_time_is_longer_than_a_year),
 	};
 
 	return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* Formats by name, and where a report goes. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -194,6 +195,68 @@ static void test_a_file_that_cannot_be_written(void **state)
 	assert_string_equal(why, expected);
 }
 
+static void expect_no_place(const char *path, int err)
+{
+	char why[256] = "", expected[256];
+
+	snprintf(expected, sizeof(expected), "cannot be written: %s", strerror(err));
+	assert_int_equal(report_check_path(path, why, sizeof(why)), -1);
+	assert_string_equal(why, expected);
+}
+
+static void expect_place(const char *path)
+{
+	char why[256];
+
+	assert_int_equal(report_check_path(path, why, sizeof(why)), 0);
+}
+
+static void test_a_place_is_checked_and_left_as_it_is(void **state)
+{
+	struct stat status;
+	char link[256];
+
+	(void)state;
+	expect_place(in_folder("none"));
+	assert_int_equal(stat(in_folder("none"), &status), -1);
+	expect_place("relative");
+	expect_place("/dev/null");
+	save("here", in_folder("taken"));
+	expect_place(in_folder("taken"));
+	expect_file(in_folder("taken"), "here", 0644);
+	snprintf(link, sizeof(link), "%s", in_folder("to-none"));
+	assert_int_equal(symlink("none", link), 0);
+	expect_place(link);
+	assert_int_equal(unlink(link), 0);
+
+	expect_no_place(in_folder("none/file"), ENOENT);
+	expect_no_place(in_folder("taken/file"), ENOTDIR);
+	expect_no_place(in_folder("none/"), EISDIR);
+	expect_no_place(folder, EISDIR);
+	assert_int_equal(unlink(in_folder("taken")), 0);
+}
+
+static void test_one_file_by_two_names(void **state)
+{
+	char one[256], other[256];
+
+	(void)state;
+	snprintf(one, sizeof(one), "%s", in_folder("x"));
+	snprintf(other, sizeof(other), "%s", in_folder("./x"));
+	assert_true(report_same_path(one, one));
+	assert_true(report_same_path(one, other));
+	assert_true(report_same_path("x", "./x"));
+	assert_true(report_same_path("/x", "//x"));
+	assert_false(report_same_path(one, "x"));
+	assert_false(report_same_path(one, in_folder("y")));
+	save("there", one);
+	snprintf(other, sizeof(other), "%s", in_folder("to-x"));
+	assert_int_equal(symlink("x", other), 0);
+	assert_true(report_same_path(one, other));
+	assert_int_equal(unlink(one), 0);
+	assert_int_equal(unlink(other), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +266,8 @@ int main(void)
 		cmocka_unit_test(test_a_link_stays_one),
 		cmocka_unit_test(test_a_device_stays_one),
 		cmocka_unit_test(test_a_file_that_cannot_be_written),
+		cmocka_unit_test(test_a_place_is_checked_and_left_as_it_is),
+		cmocka_unit_test(test_one_file_by_two_names),
 	};
 
 	return cmocka_run_group_tests_name("report_output", tests, set_up, tear_down);
