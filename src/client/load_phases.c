@@ -328,6 +328,8 @@ static void measure(struct load *load)
 	load->lanes.counts->open_at_start = lanes_connected(&load->lanes);
 	usage_read(&load->at_zero, load->client);
 	usage_charge(&load->warmup_results, &load->first, &load->at_zero);
+	/* It may be that of the warm-up still: see on_due(). */
+	timer_stop(load->timers, &load->turn);
 	if (load->end_ns < INT64_MAX) {
 		timer_start_at(load->timers, &load->turn, load->end_ns);
 	}

@@ -49,16 +49,16 @@ def end(client, timeout=20):
 
 
 class Stopped:
-    """The server does nothing, and is still there."""
+    """The process does nothing, and is still there."""
 
-    def __init__(self, server):
-        self.server = server
+    def __init__(self, process):
+        self.process = process
 
     def __enter__(self):
-        self.server.send_signal(signal.SIGSTOP)
+        self.process.send_signal(signal.SIGSTOP)
 
     def __exit__(self, *_):
-        self.server.send_signal(signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
 
 
 # --- the closed loop ---
@@ -279,6 +279,17 @@ def test_a_count_is_of_measured_calls(serve, run, loop):
     result, code = load(run, loop, "--warmup=300ms", "--count=400", server.grpc)
     assert (code, result["calls"]["due"], status(result, "OK")) == (0, 400, 400)
     assert server.value("total_requests") == 400 + result["measured"]["warmup_calls"]
+
+
+def test_a_client_that_is_late_at_the_end_of_its_warm_up_makes_all_its_calls(serve, begin):
+    server = serve()
+    client = begin("--rate=100", "--warmup=1s", "--count=200", "--grace=200ms", server.grpc)
+    until(lambda: server.value("total_requests") > 70, "the warm-up")
+    with Stopped(client):  # measured calls are due when it goes on, and it is to see that late
+        time.sleep(0.5)
+    result = end(client)
+    assert result["calls"]["due"] == status(result, "OK") == 200
+    assert result["measured"]["offered_ns"] == 2 * 10**9
 
 
 @pytest.mark.parametrize("loop", ["--rate=400", "--concurrency=20"])
