@@ -105,7 +105,9 @@ void pacer_begin(struct pacer *pacer, int64_t zero_ns)
 	pacer->call.warmup = pacer->options.warmup_ns > 0;
 	schedule_init(&pacer->schedule, pacer->options.spec, pacer->options.random);
 	advance(pacer);
-	timer_start_at(pacer->options.timers, &pacer->next, pacer->call.intended_ns);
+	/* where nothing was drawn at all, that is to be told, too */
+	timer_start_at(pacer->options.timers, &pacer->next,
+		       pacer->over ? pacer->end_ns : pacer->call.intended_ns);
 }
 
 void pacer_go_on(struct pacer *pacer, int64_t now_ns)

@@ -278,6 +278,24 @@ static void a_rate_that_dies_ends_the_time(void **state)
 	assert_int_equal(bench.end_ns, ZERO + NS_PER_S);
 }
 
+/* A schedule may be over before the first call is drawn; that is an end like any other. */
+static void what_draws_no_call_ends_all_the_same(void **state)
+{
+	struct random any;
+	struct bench bench;
+
+	(void)state;
+	for (int warmup = 0; warmup < 2; warmup++) {
+		begin(&bench, "1..0/1ms",
+		      (struct pacer_options){
+			      .warmup_ns = warmup * NS_PER_S, .count = 10, .random = &any });
+		pass(&bench, 10 * NS_PER_S);
+		assert_int_equal(bench.n, 0);
+		assert_int_equal(bench.overs, 1);
+		assert_int_equal(bench.end_ns, ZERO + warmup * NS_PER_S + NS_PER_MS);
+	}
+}
+
 static void drawn_arrivals_repeat_with_their_seed(void **state)
 {
 	struct bench *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
@@ -373,6 +391,7 @@ int main(void)
 		cmocka_unit_test(a_warm_up_comes_before_and_the_schedule_begins_anew),
 		cmocka_unit_test(a_count_is_of_measured_calls_and_ends_when_the_next_would_be_due),
 		cmocka_unit_test(a_rate_that_dies_ends_the_time),
+		cmocka_unit_test(what_draws_no_call_ends_all_the_same),
 		cmocka_unit_test(drawn_arrivals_repeat_with_their_seed),
 		cmocka_unit_test(what_is_never_started_is_told),
 		cmocka_unit_test(what_lies_ahead_of_an_early_end_never_was_due),
