@@ -31,8 +31,18 @@ struct run {
 	struct again *again[N_PIECES];
 };
 
+/* What is left of a run that gave way. */
+struct gone {
+	uint64_t id, received, highest; /* received 0: of none */
+};
+
+/* Far more than take turns at a table, however small it is. */
+#define N_GONE 256
+
 struct runs {
 	struct runs_meters meters;
+	struct gone gone[N_GONE];
+	size_t n_gone; /* of all time: the next takes the place of the oldest */
 	uint64_t looks;
 	struct run *latest; /* most calls are of the run of the one before */
 	size_t max;
@@ -142,6 +152,27 @@ static const struct run *find(const struct runs *runs, uint64_t id)
 	return NULL;
 }
 
+static void remember(struct runs *runs, const struct runs_totals *totals)
+{
+	runs->gone[runs->n_gone++ % N_GONE] =
+		(struct gone){ totals->id, totals->received, totals->highest };
+}
+
+/* Where the run was here before: what came then is lost, and known to be. */
+static void recall(struct runs *runs, struct runs_totals *totals)
+{
+	for (size_t i = 0; i < N_GONE; i++) {
+		struct gone *gone = &runs->gone[i];
+
+		if (gone->received > 0 && gone->id == totals->id) {
+			totals->received = totals->untracked = totals->lost = gone->received;
+			totals->highest = gone->highest;
+			gone->received = 0;
+			return;
+		}
+	}
+}
+
 /* A free place, or that of the run which was used longest ago. */
 static struct run *make_room(struct runs *runs)
 {
@@ -158,6 +189,7 @@ static struct run *make_room(struct runs *runs)
 		}
 	}
 	meter_count(runs->meters.evicted);
+	remember(runs, &oldest->totals);
 	drop(oldest);
 	return oldest;
 }
@@ -168,6 +200,7 @@ static struct run *enter(struct runs *runs, uint64_t id)
 	uint32_t turn = run->turn < MAX_TURN ? run->turn + 1 : 1;
 
 	*run = (struct run){ .totals = { .id = id }, .used = true, .turn = turn };
+	recall(runs, &run->totals);
 	return run;
 }
 

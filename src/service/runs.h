@@ -9,6 +9,10 @@
  * and 8 KiB more for one in which a call arrived twice; 6 MiB at the most, and a table
  * of 4 KiB. So --echo.max-runs times that is the bound, whatever callers write.
  *
+ * A run that has gone and comes again, as where more run at a time than are kept, does
+ * not look as if its first calls had never arrived: they are `lost`. That is known as
+ * long as no more than 256 others went meanwhile.
+ *
  * A value that is none is counted and else ignored; so is a number beyond
  * RUNS_MAX_CALLS, and one for which there is no memory. No allocation but that of a
  * piece; a call without the metadata costs a branch.
@@ -46,12 +50,12 @@ struct runs_ticket {
 
 enum runs_set { RUNS_RECEIVED, RUNS_TWICE, RUNS_ANSWERED, RUNS_SETS };
 
-/* What is known of a run. Calls beyond the bound, or without memory, are `untracked`. */
+/* What is known of a run. Calls beyond the bound, or of which nothing is kept, are `untracked`. */
 struct runs_totals {
 	uint64_t id;
 	uint64_t received; /* arrivals, those again and those untracked included */
 	uint64_t untracked;
-	uint64_t lost;     /* of those: there was no memory */
+	uint64_t lost;     /* of those: there was no memory, or the run had gone since */
 	uint64_t distinct; /* numbers that arrived, once or more often */
 	uint64_t twice;    /* of those: that arrived again */
 	uint64_t answered; /* numbers that were answered from here */

@@ -220,6 +220,36 @@ def test_calls_of_others_show_as_they_are(serve, run):
     assert told["by_call"] and told[NEVER] == told[TWICE] == told[LOST] == 0
 
 
+def test_runs_that_take_each_others_place_accuse_nobody(serve, run):
+    server = serve("--echo.max-runs=1")
+    stop = threading.Event()
+
+    def intrude():
+        with grpc.insecure_channel(server.grpc, options=OPTIONS) as channel:
+            call = channel.unary_unary(PATH, request_serializer=same, response_deserializer=same)
+            number = 0
+            while not stop.wait(0.02):
+                call(b"", metadata=[("echod-run", f"00000000000000aa-{number}")])
+                number += 1
+
+    def stop_early():  # so that the run has the place at the end
+        until(lambda: server.value("successful_requests") > 300, "load")
+        stop.set()
+
+    threads = [threading.Thread(target=each) for each in (intrude, stop_early)]
+    for thread in threads:
+        thread.start()
+    try:
+        told = load(run, server.grpc, url(server), count=600, flags=["--rate=400"])
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert server.value("echod_runs_evicted_total") > 1
+    assert told["complete"] and not told["by_call"]
+    assert not told[NEVER] and not told[LOST]
+
+
 # --- a proxy that does what proxies do ---
 
 

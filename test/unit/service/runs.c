@@ -235,6 +235,39 @@ static void the_run_used_longest_ago_gives_way(void **state)
 	runs_free(table.runs);
 }
 
+/* Else it would look as if calls that were answered had never arrived. */
+static void a_run_that_gave_way_and_comes_again_lacks_what_came_before(void **state)
+{
+	struct table table;
+	struct runs_ticket ticket;
+
+	(void)state;
+	make(&table, 1);
+	ticket = call(&table, A, 0);
+	call(&table, A, 9);
+	call(&table, B, 0);
+	call(&table, A, 1);
+	runs_answered(table.runs, &ticket); /* of the place as it was */
+	assert_string_equal(ranges(&table, 0xaa, RUNS_RECEIVED), "1");
+	assert_int_equal(totals(&table, 0xaa).received, 3);
+	assert_int_equal(totals(&table, 0xaa).lost, 2);
+	assert_int_equal(totals(&table, 0xaa).untracked, 2);
+	assert_int_equal(totals(&table, 0xaa).highest, 9);
+	assert_int_equal(totals(&table, 0xaa).answered, 0);
+	call(&table, B, 1);
+	assert_int_equal(totals(&table, 0xbb).lost, 1);
+	call(&table, A, 2);
+	assert_int_equal(totals(&table, 0xaa).lost, 3);
+	for (unsigned i = 0; i < 300; i++) { /* one with a new id is whole */
+		char id[RUNS_ID_DIGITS + 1];
+
+		snprintf(id, sizeof(id), "%016x", 0x1000 + i);
+		call(&table, id, 0);
+		assert_int_equal(totals(&table, 0x1000 + i).lost, 0);
+	}
+	runs_free(table.runs);
+}
+
 static void without_memory_a_call_is_not_told_apart_and_said_not_to_be(void **state)
 {
 	struct table table;
@@ -337,6 +370,7 @@ int main(void)
 		cmocka_unit_test(a_number_beyond_the_bound_is_only_counted),
 		cmocka_unit_test(other_metadata_or_none_means_nothing),
 		cmocka_unit_test(the_run_used_longest_ago_gives_way),
+		cmocka_unit_test(a_run_that_gave_way_and_comes_again_lacks_what_came_before),
 		cmocka_unit_test(without_memory_a_call_is_not_told_apart_and_said_not_to_be),
 		cmocka_unit_test(calls_of_a_run_take_no_memory_but_their_piece),
 		cmocka_unit_test(echo_notes_what_came_and_what_it_answered),
