@@ -317,6 +317,14 @@ static int set_times(struct plan *plan, const struct plan_flags *flags, char *wh
 	return 0;
 }
 
+/* As many to each target, so that their shares are equal. */
+static uint64_t default_connections(uint64_t at_a_time, uint64_t n_targets)
+{
+	uint64_t calls = PLAN_CALLS_PER_CONNECTION * n_targets;
+
+	return MAX(divide_up(at_a_time, calls), 1) * n_targets;
+}
+
 static int set_width(struct plan *plan, const struct plan_flags *flags, char *why, size_t size)
 {
 	uint64_t at_a_time;
@@ -331,10 +339,8 @@ static int set_width(struct plan *plan, const struct plan_flags *flags, char *wh
 					       : MAX(flags->connections, plan->n_targets);
 		plan->concurrency = at_a_time;
 	}
-	plan->connections =
-		flags->connections
-			? flags->connections
-			: MAX(divide_up(at_a_time, PLAN_CALLS_PER_CONNECTION), plan->n_targets);
+	plan->connections = flags->connections ? flags->connections
+					       : default_connections(at_a_time, plan->n_targets);
 	if (plan->connections < plan->n_targets) {
 		snprintf(why, size,
 			 "--connections=%" PRIu64 " is less than one for each of %zu TARGETs",

@@ -162,7 +162,7 @@ static const struct option table[] = {
 	  .max = PLAN_MAX_CONNECTIONS,
 	  .group = "Load",
 	  .help = "Spread the calls over K connections. By default one for each 100 calls at a "
-		  "time, and at least one to each TARGET." },
+		  "time, and as many to each TARGET." },
 	{ .name = "connection-lifetime",
 	  .type = OPTION_DURATION,
 	  .offset = FLAG(connection_lifetime_ns),

@@ -311,6 +311,12 @@ static void test_several_targets(void **state)
 	assert_int_equal(plan.connections, 3);
 	assert_int_equal(plan.concurrency, 3);
 	plan_deinit(&plan);
+	accept_plan("--rate=5 --count=10 a:1 b:2 c:3"); /* as many to each */
+	assert_int_equal(plan.connections, 12);
+	plan_deinit(&plan);
+	accept_plan("--count=10 --concurrency=301 a:1 b:2 c:3");
+	assert_int_equal(plan.connections, 6);
+	plan_deinit(&plan);
 	refuse("--count=10 --connections=2 a:1 b:2 c:3", "less than one for each of 3 TARGETs");
 	refuse("--count=10 --concurrency=2 a:1 b:2 c:3", "3 TARGETs are more than --concurrency=2");
 }
