@@ -33,9 +33,7 @@ static void put_percent(struct html *html, double share)
 
 static double error_rate(const struct run *run)
 {
-	uint64_t done = recorder_done(&run->results);
-
-	return done > 0 ? (double)recorder_failed(&run->results) / (double)done : 0;
+	return (double)recorder_failed(&run->results) / (double)recorder_done(&run->results);
 }
 
 static bool assertions_all_held(const struct run *run)
@@ -201,7 +199,11 @@ static void put_tiles(struct html *html, const struct run *run)
 	html_count(html, recorder_done(results));
 	tile_end(html);
 	tile_begin(html, "failed", recorder_failed(results) > 0 ? " class=\"bad\"" : "");
-	put_percent(html, error_rate(run));
+	if (recorder_done(results) > 0) {
+		put_percent(html, error_rate(run));
+	} else {
+		HTML(html, "-");
+	}
 	tile_end(html);
 	if (run->n_assertions > 0) {
 		for (size_t i = 0; i < run->n_assertions; i++) {

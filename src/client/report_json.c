@@ -143,8 +143,11 @@ static void set_summary(struct tree *tree, const struct run *run)
 	}
 	tree_real(tree, in, "achieved_per_second", run_achieved_rate(run));
 	tree_text(tree, in, "limited_by", str_from(run_limit_name(run_limit(run))));
-	tree_real(tree, in, "error_rate",
-		  done > 0 ? (double)recorder_failed(results) / (double)done : 0);
+	if (done > 0) {
+		tree_real(tree, in, "error_rate", (double)recorder_failed(results) / (double)done);
+	} else {
+		tree_set(tree, in, "error_rate", json_null());
+	}
 	tree_bool(tree, in, "coordinated_omission", run_omission_matters(run));
 	tree_real(tree, in, "cpu_share", run_cpu_share(run));
 #define X(member, name) set_quantiles(tree, in, name, results->member);

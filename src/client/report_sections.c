@@ -282,17 +282,31 @@ static void call_by_call(struct page *page, const struct run_reconciliation *all
 
 void page_reconciliation(struct page *page, const struct run_reconciliation *all)
 {
+	size_t compared = 0;
+
 	if (all->n == 0) {
 		return;
 	}
+	for (size_t i = 0; i < all->n; i++) {
+		compared += !all->servers[i].problem;
+	}
 	page_look(page, PAGE_BOLD);
-	page_print(page,
-		   "\nreconciled with %zu server%s: %" PRIu64 " sent, %" PRIu64 " arrived, %" PRIu64
-		   " answers came back\n",
-		   all->n, plural(all->n), all->sent, all->received, all->answered);
+	if (compared > 0) {
+		page_print(page,
+			   "\nreconciled with %zu server%s: %" PRIu64 " sent, %" PRIu64
+			   " arrived, %" PRIu64 " answers came back\n",
+			   compared, plural(compared), all->sent, all->received, all->answered);
+	} else {
+		page_print(page,
+			   "\nnot reconciled: %" PRIu64 " sent, %" PRIu64 " answers came back\n",
+			   all->sent, all->answered);
+	}
 	page_look(page, PAGE_PLAIN);
 	for (size_t i = 0; i < all->n; i++) {
 		server_row(page, &all->servers[i]);
+	}
+	if (compared == 0) {
+		return;
 	}
 	differences(page, all);
 	if (all->by_call) {

@@ -171,6 +171,8 @@ static int conclude(struct buffer *out, const struct run *run)
 {
 	const struct recorder *results = &run->results;
 	uint64_t answered = recorder_answered(results), ok = results->by_status[GRPC_OK];
+	uint64_t sent = MIN(answered, latencies_count(results->service_ok) +
+					      latencies_count(results->service_failed));
 	int err = 0;
 
 	if (run->ended_by) {
@@ -178,7 +180,7 @@ static int conclude(struct buffer *out, const struct run *run)
 		TEXT_CHAIN(err, text_visible(out, str_from(run->ended_by)));
 		TEXT_PRINT(err, out, "): ");
 	}
-	if (answered == 0) {
+	if (sent == 0) {
 		TEXT_PRINT(err, out, "no call was answered by a server");
 	} else if (answered == ok) {
 		TEXT_PRINT(err, out,
@@ -188,7 +190,11 @@ static int conclude(struct buffer *out, const struct run *run)
 		TEXT_PRINT(err, out,
 			   "of %" PRIu64 " calls that reached the server %" PRIu64
 			   " were answered OK, %" PRIu64 " were not",
-			   answered, ok, answered - ok);
+			   sent, ok, sent - ok);
+	}
+	if (answered > sent) {
+		TEXT_PRINT(err, out, "; %" PRIu64 " ended before they could be sent",
+			   answered - sent);
 	}
 	if (results->never_found > 0) {
 		TEXT_PRINT(err, out, "; %" PRIu64 " call%s found no server to connect to",
@@ -229,9 +235,9 @@ static int tell_fast_failures(struct buffer *out, const struct run *run)
 	    results->never_found * MANY_NEVER_FOUND <= recorder_done(results)) {
 		return 0;
 	}
-	return buffer_printf(out, "a closed loop calls again at once where there is no server: how "
-				  "many such failures there are tells how fast they fail, not how "
-				  "long the server was missing (--rate would)");
+	return buffer_printf(out, "a closed loop calls no oftener than it dials where there is no "
+				  "server: how many such failures there are does not tell how long "
+				  "the server was missing (--rate would)");
 }
 
 static void paragraph(struct page *page, const struct run *run, enum page_look look,

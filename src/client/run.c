@@ -210,6 +210,9 @@ enum run_limit run_limit(const struct run *run)
 {
 	const struct recorder *results = &run->results;
 
+	if (results->due == 0) {
+		return RUN_LIMIT_UNKNOWN;
+	}
 	if (results->started > 0 && results->never_found == results->started) {
 		return RUN_LIMIT_SERVER;
 	}
@@ -243,9 +246,11 @@ const char *run_limit_name(enum run_limit limit)
 	case RUN_LIMIT_CONNECTIONS:
 		return "connections";
 	case RUN_LIMIT_SERVER:
+		return "server";
+	case RUN_LIMIT_UNKNOWN:
 		break;
 	}
-	return "server";
+	return "unknown";
 }
 
 bool run_omission_matters(const struct run *run)

@@ -33,6 +33,7 @@ enum run_limit {
 	RUN_LIMIT_MAX_IN_FLIGHT,
 	RUN_LIMIT_CONNECTIONS,
 	RUN_LIMIT_SERVER,
+	RUN_LIMIT_UNKNOWN, /* no call was measured */
 };
 
 struct run_assertion {

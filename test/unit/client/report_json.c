@@ -62,6 +62,22 @@ static void test_a_run_without_a_call_comes_back(void **state)
 	run_deinit(&run);
 }
 
+/* Not an error rate of 0, and not limited by nothing. */
+static void test_a_run_without_a_call_has_no_verdict(void **state)
+{
+	struct buffer text = BUFFER_INIT;
+	struct run run;
+
+	(void)state;
+	assert_int_equal(run_init(&run), 0);
+	assert_int_equal(report_json(&text, &run), 0);
+	assert_int_equal(buffer_append(&text, "", 1), 0);
+	assert_non_null(strstr((const char *)buffer_data(&text), "\"limited_by\":\"unknown\""));
+	assert_non_null(strstr((const char *)buffer_data(&text), "\"error_rate\":null"));
+	buffer_free(&text);
+	run_deinit(&run);
+}
+
 static void test_any_run_comes_back(void **state)
 {
 	struct random random;
@@ -432,6 +448,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_run_comes_back),
 		cmocka_unit_test(test_a_run_without_a_call_comes_back),
+		cmocka_unit_test(test_a_run_without_a_call_has_no_verdict),
 		cmocka_unit_test(test_any_run_comes_back),
 		cmocka_unit_test(test_what_was_read_merges_as_what_was_measured),
 		cmocka_unit_test(test_what_is_no_json),

@@ -215,13 +215,34 @@ static void test_calls_that_found_no_server(void **state)
 	expect_part(run, "; 2 calls found no server to connect to; 1 given up unfinished");
 	/* Two of a thousand are not worth more words; many are, in a closed loop. */
 	run->schedule.n = 0;
-	expect_no_part(run, "calls again at once");
+	expect_no_part(run, "no oftener");
 	for (int i = 0; i < 20; i++) {
 		runs_call(&run->results, &call);
 	}
-	expect_part(run, "a closed loop calls again at once where there is no server");
+	expect_part(run, "a closed loop calls no oftener than it dials where there is no server");
 	run->schedule.n = 1;
-	expect_no_part(run, "calls again at once");
+	expect_no_part(run, "no oftener");
+}
+
+static void test_calls_whose_time_was_over_before_they_left(void **state)
+{
+	struct run *run = *state;
+	struct run none;
+	const struct recorder_call call = {
+		.status = GRPC_DEADLINE_EXCEEDED,
+		.origin = GRPC_FROM_HERE,
+		.sent_ns = -1,
+		.ended_ns = NS_PER_MS,
+	};
+
+	runs_call(&run->results, &call);
+	runs_call(&run->results, &call);
+	expect_part(run, "of 998 calls that reached the server 948 were answered OK, 50 were not; "
+			 "2 ended before they could be sent; 1 given up unfinished");
+	assert_int_equal(run_init(&none), 0);
+	runs_call(&none.results, &call);
+	expect_part(&none, "no call was answered by a server; 1 ended before they could be sent\n");
+	run_deinit(&none);
 }
 
 static void test_calls_that_waited_for_their_turn(void **state)
@@ -382,6 +403,16 @@ static void test_reconciliation(void **state)
 	expect_part(run, "  call by call: 2 never arrived, 3 arrived twice, 1 answered and not "
 			 "received: 17, 203-207\n"
 			 "  7 calls beyond what servers tell apart: only counted\n");
+	*all = (struct run_reconciliation){
+		.n = 1,
+		.servers = &servers[1],
+		.sent = 100,
+		.answered = 96,
+		.by_status = { -96 },
+	};
+	expect_part(run, "\nnot reconciled: 100 sent, 96 answers came back\n"
+			 "  http://b:2112/metrics: not compared: connection refused\n");
+	expect_no_part(run, "servers minus client");
 	*all = (struct run_reconciliation){ 0 };
 }
 
@@ -404,7 +435,7 @@ static void test_a_run_without_a_call(void **state)
 	(void)state;
 	assert_int_equal(run_init(&run), 0);
 	expect_part(&run, "no call was answered by a server\n"
-			  "closed loop, achieved 0/s, limited by: ");
+			  "closed loop, achieved 0/s, limited by: unknown\n");
 	run_deinit(&run);
 }
 
@@ -568,6 +599,7 @@ int main(void)
 		WITH_SAMPLE(test_calls_that_found_no_server),
 		WITH_SAMPLE(test_a_client_that_is_the_limit),
 		WITH_SAMPLE(test_a_gap_without_an_error),
+		WITH_SAMPLE(test_calls_whose_time_was_over_before_they_left),
 		WITH_SAMPLE(test_calls_that_waited_for_their_turn),
 		WITH_SAMPLE(test_whose_word_a_status_is),
 		WITH_SAMPLE(test_a_warm_up),
