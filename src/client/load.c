@@ -52,9 +52,7 @@ static void load_deinit(struct load *load)
 	lanes_deinit(&load->lanes);
 	flight_deinit(&load->flight);
 	reconcile_free(load->reconcile);
-	for (size_t i = 0; i < ARRAY_SIZE(load->signals); i++) {
-		loop_signal_free(load->signals[i]);
-	}
+	load_release_signals(load);
 	recorder_deinit(&load->warmup_results);
 	run_deinit(&load->run);
 }
@@ -291,6 +289,7 @@ int load_run(struct client *client)
 			load_begin(load);
 		}
 		loop_run(client->loop);
+		load_release_signals(load); /* whoever reads the report may keep it waiting */
 		code = load_end(load);
 	}
 	if (load) {

@@ -61,3 +61,5 @@ void load_refuse(struct load *load, const char *why);
 /* A slot's call has ended. */
 void load_freed(void *user, struct slot *slot, int64_t now_ns);
 void load_signalled(void *user, int number);
+/* From here on a signal ends the process. Idempotent. */
+void load_release_signals(struct load *load);

@@ -79,7 +79,7 @@ static void end_early(struct load *load, const char *why)
 	end_starts(load, now_ns);
 }
 
-static void release_signals(struct load *load)
+void load_release_signals(struct load *load)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(load->signals); i++) {
 		loop_signal_free(load->signals[i]);
@@ -91,7 +91,9 @@ static void release_signals(struct load *load)
 static void close_load(struct load *load)
 {
 	enter(load, CLOSED, timers_now(load->timers));
-	release_signals(load);
+	for (size_t i = 0; i < ARRAY_SIZE(load->signals); i++) {
+		loop_signal_unhold(load->signals[i]);
+	}
 	if (load->client->exporter) {
 		exporter_close(load->client->exporter);
 	}
@@ -152,8 +154,11 @@ void load_signalled(void *user, int number)
 {
 	struct load *load = user;
 
-	release_signals(load);
+	load_release_signals(load);
 	load->ending.signal = number;
+	if (load->phase == CLOSED) { /* goodbyes are short, and the report follows */
+		return;
+	}
 	load->run.ended_by = number == SIGINT ? "SIGINT" : "SIGTERM";
 	if (load->phase == PREPARING || load->phase == CLOSING) {
 		reconcile_abort(load->reconcile);

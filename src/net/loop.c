@@ -351,6 +351,13 @@ void loop_signal_free(struct loop_signal *signal)
 	}
 }
 
+void loop_signal_unhold(struct loop_signal *signal)
+{
+	if (signal) {
+		uv_unref((uv_handle_t *)&signal->uv);
+	}
+}
+
 const char *net_strerror(int err)
 {
 	const char *text;

@@ -71,11 +71,13 @@ void loop_unschedule(struct loop_task *task);
 struct loop_signal;
 /*
  * Upcall on the loop, not in a handler. NULL: failed. Keeps the loop alive until
- * loop_signal_free().
+ * loop_signal_unhold() or loop_signal_free().
  */
 struct loop_signal *loop_signal_new(struct loop *loop, int number,
 				    void (*raised)(void *user, int number), void *user);
 void loop_signal_free(struct loop_signal *signal);
+/* It is heard as long as something else keeps the loop alive. */
+void loop_signal_unhold(struct loop_signal *signal);
 
 /* Text for a negative errno or UV code. */
 const char *net_strerror(int err);

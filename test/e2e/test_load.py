@@ -412,6 +412,19 @@ def test_interrupted_while_it_warms_up_it_has_measured_nothing(serve, begin):
     assert abs(result["run"]["started_unix_ns"] / 1e9 - time.time()) < 60
 
 
+def test_interrupted_while_a_scraper_holds_up_its_end_it_reports_all_the_same(serve, begin):
+    server, web = serve(), unused_port()
+    client = begin("--rate=100", "--duration=1s", f"--web.listen-address=127.0.0.1:{web}", server.grpc)
+    until(lambda: server.value("total_requests") > 10, "load")
+    with socket.create_connection(("127.0.0.1", web)) as scraper:
+        scraper.sendall(b"GET /metrics HT")  # has a second to go on, once the run is over
+        until(lambda: server.value("echod_connections_active", listener="grpc") == 0, "the end of the run")
+        client.send_signal(signal.SIGINT)
+        result = end(client)
+    assert client.returncode in (0, 130)  # the second may have been over
+    assert (result["calls"]["due"], status(result, "OK"), result["measured"]["ended_by"]) == (100, 100, None)
+
+
 def test_interrupted_with_all_places_taken_the_rest_was_never_sent(serve, begin):
     server = serve("--echo.delay=30s")
     client = begin("--rate=100", "--duration=60s", "--max-in-flight=5", "--timeout=40s", server.grpc)

@@ -445,6 +445,37 @@ static void a_signal_is_an_upcall_and_keeps_the_loop_alive_until_freed(void **st
 	assert_null(loop_signal_new(loop, -1, on_signal, &bell));
 }
 
+static void ring(struct timer *timer)
+{
+	(void)timer;
+	raise(SIGUSR1);
+}
+
+static void on_later(struct timer *timer)
+{
+	(void)timer;
+}
+
+static void a_signal_that_holds_no_loop_is_heard_while_something_else_does(void **state)
+{
+	struct loop *loop = *state;
+	struct bell bell = { .rang = 0 };
+	struct timer rings, later;
+
+	bell.signal = loop_signal_new(loop, SIGUSR1, on_signal, &bell);
+	assert_non_null(bell.signal);
+	loop_signal_unhold(bell.signal);
+	loop_signal_unhold(NULL);
+	assert_false(loop_turn(loop));
+	timer_init(&rings, ring);
+	timer_init(&later, on_later);
+	timer_start(loop_timers(loop), &rings, NS_PER_MS);
+	timer_start(loop_timers(loop), &later, 50 * NS_PER_MS);
+	loop_run(loop);
+	assert_int_equal(bell.rang, 1);
+	loop_signal_free(bell.signal); /* where it was not heard */
+}
+
 /* -- Ends -- */
 
 static void an_empty_loop_returns_at_once(void **state)
@@ -610,6 +641,7 @@ int main(void)
 		TEST(a_task_scheduled_by_a_timer_runs_before_the_loop_sleeps),
 		TEST(a_task_that_never_rests_does_not_starve_sockets_and_timers),
 		TEST(a_signal_is_an_upcall_and_keeps_the_loop_alive_until_freed),
+		TEST(a_signal_that_holds_no_loop_is_heard_while_something_else_does),
 		TEST(an_empty_loop_returns_at_once),
 		TEST(loop_free_aborts_where_a_handle_is_left),
 		TEST(lag_is_measured_and_keeps_nothing_alive),
