@@ -88,13 +88,17 @@ static void put_origin(struct html *html, const struct run *run)
 }
 
 /* Of the intended start and of the send: where they differ so much, the latter misleads. */
-static void put_omission(struct html *html, const struct recorder *results)
+static void put_omission(struct html *html, const struct run *run)
 {
-	HTML(html, "<p><b>Calls waited before they could be sent.</b> Counted from their intended "
-		   "start, p99 is <b>");
-	html_duration(html, latencies_quantile(results->latency_ok, .99));
+	double q = run_omission_quantile(run);
+
+	HTML(html,
+	     "<p><b>Calls waited before they could be sent.</b> Counted from their intended "
+	     "start, p%g is <b>",
+	     q * 100);
+	html_duration(html, latencies_quantile(run->results.latency_ok, q));
 	HTML(html, "</b>; from the send it is ");
-	html_duration(html, latencies_quantile(results->service_ok, .99));
+	html_duration(html, latencies_quantile(run->results.service_ok, q));
 	HTML(html, ", which alone would hide what a user had to wait.</p>\n");
 }
 
@@ -155,7 +159,7 @@ static void put_verdict(struct html *html, const struct run *run)
 	put_rate(html, run_achieved_rate(run));
 	HTML(html, "/s, limited by: %s.</strong></p>\n", run_limit_name(run_limit(run)));
 	if (run_omission_matters(run)) {
-		put_omission(html, &run->results);
+		put_omission(html, run);
 	}
 	put_incomplete(html, run);
 	HTML(html, "</div>\n");

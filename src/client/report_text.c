@@ -213,18 +213,19 @@ static int conclude(struct buffer *out, const struct run *run)
 static int tell_omission(struct buffer *out, const struct run *run)
 {
 	char latency[TEXT_NUMBER_MAX], service[TEXT_NUMBER_MAX];
+	double q = run_omission_quantile(run);
 
-	if (!run_omission_matters(run)) {
+	if (q == 0) {
 		return 0;
 	}
-	text_duration(latencies_quantile(run->results.latency_ok, .99), latency, sizeof(latency));
-	text_duration(latencies_quantile(run->results.service_ok, .99), service, sizeof(service));
+	text_duration(latencies_quantile(run->results.latency_ok, q), latency, sizeof(latency));
+	text_duration(latencies_quantile(run->results.service_ok, q), service, sizeof(service));
 	return buffer_printf(
 		out,
-		"calls waited for their turn: the p99 is %s from when they were due and "
+		"calls waited for their turn: the p%g is %s from when they were due and "
 		"%s from when they were sent; a tool that counts from the send would "
 		"have missed %s (coordinated omission)",
-		latency, service, run->results.deferred > 0 ? "the stall" : "that");
+		q * 100, latency, service, run->results.deferred > 0 ? "the stall" : "that");
 }
 
 static int tell_fast_failures(struct buffer *out, const struct run *run)

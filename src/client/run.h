@@ -152,7 +152,9 @@ double run_cpu_share(const struct run *run);
 enum run_limit run_limit(const struct run *run);
 const char *run_limit_name(enum run_limit limit);
 /*
- * Intended-start p99 more than twice the service time's, and by 1 ms more than the lag's, which
- * is no server's doing: a stall was hidden.
+ * .99 or .9, whichever quantile of the latency from the intended start is more than twice the
+ * service time's, and by 1 ms more than the lag's, which is no server's doing: a stall was
+ * hidden. 0: neither.
  */
+double run_omission_quantile(const struct run *run);
 bool run_omission_matters(const struct run *run);
