@@ -287,14 +287,14 @@ void runs_answer(struct runs *runs, const struct runs_ticket *ticket)
 {
 	struct run *run = &runs->table[(ticket->slot & ((1U << PLACE_BITS) - 1)) - 1];
 	uint64_t bit = UINT64_C(1) << (ticket->sequence % WORD_BITS);
+	struct piece *piece = run->pieces[ticket->sequence / PIECE_BITS];
 	uint64_t *word;
 
-	if (run->turn != ticket->slot >> PLACE_BITS) {
+	/* Turns begin anew some day: then it may be another's, which has no such piece. */
+	if (run->turn != ticket->slot >> PLACE_BITS || !piece) {
 		return; /* the call outlived what was known of its run */
 	}
-	word = &run->pieces[ticket->sequence / PIECE_BITS]
-			->words[ticket->sequence % PIECE_BITS / WORD_BITS]
-			.answered;
+	word = &piece->words[ticket->sequence % PIECE_BITS / WORD_BITS].answered;
 	run->totals.answered += !(*word & bit);
 	*word |= bit;
 }

@@ -268,6 +268,21 @@ static void a_run_that_gave_way_and_comes_again_lacks_what_came_before(void **st
 	runs_free(table.runs);
 }
 
+/* Whoever makes 2^24 runs while a call is held up can have it end in another run's turn. */
+static void a_call_that_outlived_all_turns_marks_nothing_that_is_not_there(void **state)
+{
+	struct table table;
+	struct runs_ticket ticket;
+
+	(void)state;
+	make(&table, 1);
+	ticket = call(&table, A, 0);
+	ticket.sequence = 70000; /* as the call had that has this turn, too */
+	runs_answered(table.runs, &ticket);
+	assert_int_equal(totals(&table, 0xaa).answered, 0);
+	runs_free(table.runs);
+}
+
 static void without_memory_a_call_is_not_told_apart_and_said_not_to_be(void **state)
 {
 	struct table table;
@@ -370,6 +385,7 @@ int main(void)
 		cmocka_unit_test(a_number_beyond_the_bound_is_only_counted),
 		cmocka_unit_test(other_metadata_or_none_means_nothing),
 		cmocka_unit_test(the_run_used_longest_ago_gives_way),
+		cmocka_unit_test(a_call_that_outlived_all_turns_marks_nothing_that_is_not_there),
 		cmocka_unit_test(a_run_that_gave_way_and_comes_again_lacks_what_came_before),
 		cmocka_unit_test(without_memory_a_call_is_not_told_apart_and_said_not_to_be),
 		cmocka_unit_test(calls_of_a_run_take_no_memory_but_their_piece),
