@@ -355,20 +355,25 @@ static void call_by_call(struct html *html, const struct run_reconciliation *of)
 static void reconciliation(struct html *html, const struct run *run)
 {
 	const struct run_reconciliation *of = &run->reconciliation;
+	bool compared = run_reconciled_servers(of) > 0;
 
 	if (of->n == 0) {
 		return;
 	}
 	HTML(html, "<h3>Reconciliation with the servers' own counts</h3>\n<p>Sent ");
 	html_count(html, of->sent);
-	HTML(html, ", received by servers ");
-	html_count(html, of->received);
+	if (compared) {
+		HTML(html, ", received by servers ");
+		html_count(html, of->received);
+	}
 	HTML(html, ", answered ");
 	html_count(html, of->answered);
 	HTML(html, "; warm-up included.%s</p>\n",
 	     of->complete ? "" : " <span class=\"bad\">Not every server's count is known.</span>");
 	reconciled_servers(html, of);
-	difference_table(html, of);
+	if (compared) {
+		difference_table(html, of);
+	}
 	if (of->by_call) {
 		call_by_call(html, of);
 	}

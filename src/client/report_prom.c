@@ -385,10 +385,13 @@ static void write_reconciliation(struct writer *writer, const struct run *run)
 	      "or 0",
 	      of->complete);
 	count(writer, "echod_run_reconciliation_sent", "Calls that the client sent", of->sent);
-	count(writer, "echod_run_reconciliation_received", "Calls that servers received",
-	      of->received);
 	count(writer, "echod_run_reconciliation_answered", "Calls that the client saw answered",
 	      of->answered);
+	if (run_reconciled_servers(of) == 0) {
+		return;
+	}
+	count(writer, "echod_run_reconciliation_received", "Calls that servers received",
+	      of->received);
 	family(writer, name, "gauge",
 	       "Calls by status: as servers counted them, less the client's");
 	for (int i = 0; i < GRPC_STATUS_COUNT; i++) {

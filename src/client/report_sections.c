@@ -282,13 +282,10 @@ static void call_by_call(struct page *page, const struct run_reconciliation *all
 
 void page_reconciliation(struct page *page, const struct run_reconciliation *all)
 {
-	size_t compared = 0;
+	size_t compared = run_reconciled_servers(all);
 
 	if (all->n == 0) {
 		return;
-	}
-	for (size_t i = 0; i < all->n; i++) {
-		compared += !all->servers[i].problem;
 	}
 	page_look(page, PAGE_BOLD);
 	if (compared > 0) {

@@ -275,3 +275,13 @@ bool run_omission_matters(const struct run *run)
 {
 	return run_omission_quantile(run) > 0;
 }
+
+size_t run_reconciled_servers(const struct run_reconciliation *of)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < of->n; i++) {
+		n += !of->servers[i].problem;
+	}
+	return n;
+}

@@ -148,9 +148,12 @@ double run_cpu_share(const struct run *run);
  *	               the end (fewer may be just due when a run is interrupted)
  *	connections    1 % of the calls or more found the peer's limit of streams reached
  *	server         else; and before all others where no call found one
+ *	unknown        no call was due in the time that is measured
  */
 enum run_limit run_limit(const struct run *run);
 const char *run_limit_name(enum run_limit limit);
+/* Servers whose counts are known. */
+size_t run_reconciled_servers(const struct run_reconciliation *of);
 /*
  * .99 or .9, whichever quantile of the latency from the intended start is more than twice the
  * service time's, and by 1 ms more than the lag's, which is no server's doing: a stall was

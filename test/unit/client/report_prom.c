@@ -156,6 +156,12 @@ static void test_what_it_says_is_what_was_recorded(void **state)
 		    (double)run.results.first_error_ns / 1e9);
 	assert_true(number("echod_run_reconciliation_difference", "code", "OK") == -4000);
 	assert_true(number("echod_run_reconciliation_never_arrived", "", "") == 3);
+	for (size_t i = 0; i < run.reconciliation.n; i++) {
+		run.reconciliation.servers[i].problem = "connection refused";
+	}
+	write_out(&run); /* what nobody counted is no difference */
+	assert_null(strstr(text, "echod_run_reconciliation_received"));
+	assert_null(strstr(text, "echod_run_reconciliation_difference"));
 	run_deinit(&run);
 }
 
