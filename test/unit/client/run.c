@@ -185,7 +185,7 @@ static int tear_down(void **state)
 
 /* -- The client, in this process -- */
 
-static char printed[4096], complained[4096]; /* stdout and stderr of the last run */
+static char printed[32768], complained[4096]; /* stdout and stderr of the last run */
 
 static FILE *redirect(int fd, int *saved)
 {
