@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "metrics/exemplar.h"
+
 #define HISTOGRAM_MAX_BOUNDS 24
 
 struct histogram_bounds {
@@ -25,17 +27,21 @@ struct histogram_bounds {
 
 /* client_golang's DefBuckets: .005 .. 10 s. */
 extern const struct histogram_bounds histogram_default_bounds;
+/* The same from 50 us on, where a server nearby answers. */
+extern const struct histogram_bounds histogram_fine_bounds;
 
 struct histogram {
 	const struct histogram_bounds *bounds;
 	double sum;                                         /* the writer's own */
 	_Atomic uint64_t sum_bits;                          /* the same, for readers */
 	_Atomic uint64_t buckets[HISTOGRAM_MAX_BOUNDS + 1]; /* not cumulative; the last is +Inf */
+	struct exemplar *exemplars; /* borrowed: one for each bucket; NULL: none are kept */
 };
 
 struct histogram_snapshot {
 	uint64_t cumulative[HISTOGRAM_MAX_BOUNDS + 1]; /* [bounds->n] is the count */
 	double sum;
+	const struct exemplar *exemplars; /* as in the histogram */
 };
 
 void histogram_init(struct histogram *histogram, const struct histogram_bounds *bounds);
@@ -44,4 +50,9 @@ void histogram_init(struct histogram *histogram, const struct histogram_bounds *
  * internal error.
  */
 bool histogram_observe(struct histogram *histogram, double value);
+/*
+ * On the loop's thread, after an observation of exemplar->value: the bucket's example
+ * from now on. Of no effect where none are kept.
+ */
+void histogram_exemplify(struct histogram *histogram, const struct exemplar *exemplar);
 void histogram_read(const struct histogram *histogram, struct histogram_snapshot *ret);

@@ -33,11 +33,13 @@ struct child {
 	const char *label_values[METRIC_MAX_LABELS]; /* in the order of the view's names */
 	bool (*read)(void *user, double *ret);       /* a computed child, which has no cell */
 	void *user;
+	const struct histogram *alias; /* a child that shows another's histogram, and has no cell */
 	union cell {
 		struct counter counter;
 		struct gauge gauge;
 		struct histogram histogram;
-	} cell;
+		struct native_histogram native;
+	} cell; /* of the family's type: no more of it is there */
 };
 
 struct registry *registry_new(void)
@@ -154,7 +156,7 @@ static struct family *new_family(struct registry *registry, struct family_view v
 struct family *registry_family(struct registry *registry, enum metric_type type, const char *name,
 			       const char *help, const char *const *label_names)
 {
-	assert(type != METRIC_HISTOGRAM);
+	assert(type == METRIC_COUNTER || type == METRIC_GAUGE);
 	return new_family(registry,
 			  (struct family_view){ .name = name, .help = help, .type = type },
 			  label_names);
@@ -189,6 +191,14 @@ struct family *registry_histogram_family(struct registry *registry, const char *
 		label_names);
 }
 
+struct family *registry_native_family(struct registry *registry, const char *name, const char *help,
+				      const char *const *label_names)
+{
+	return new_family(registry,
+			  (struct family_view){ .name = name, .help = help, .type = METRIC_NATIVE },
+			  label_names);
+}
+
 /* --- children ------------------------------------------------------------ */
 
 static int compare(const struct family *family, const char *const *a, const char *const *b)
@@ -199,6 +209,19 @@ static int compare(const struct family *family, const char *const *a, const char
 		order = strcmp(a[i], b[i]);
 	}
 	return order;
+}
+
+/* Children are many, and most are one number. */
+static size_t child_size(enum metric_type type)
+{
+	static const size_t cells[] = {
+		[METRIC_COUNTER] = sizeof(struct counter),
+		[METRIC_GAUGE] = sizeof(struct gauge),
+		[METRIC_HISTOGRAM] = sizeof(struct histogram),
+		[METRIC_NATIVE] = sizeof(struct native_histogram),
+	};
+
+	return offsetof(struct child, cell) + cells[type];
 }
 
 /* The child with these values, made if there is none. NULL: no memory. */
@@ -224,13 +247,15 @@ static struct child *get_child(struct family *family, const char *const *given)
 			break;
 		}
 	}
-	child = calloc(1, sizeof(*child));
+	child = calloc(1, child_size(family->view.type));
 	if (!child) {
 		return NULL;
 	}
 	memcpy(child->label_values, values, sizeof(values));
 	if (family->view.type == METRIC_HISTOGRAM) {
 		histogram_init(&child->cell.histogram, family->view.bounds);
+	} else if (family->view.type == METRIC_NATIVE) {
+		native_init(&child->cell.native);
 	}
 	list_prepend(after, &child->node); /* behind `after` */
 	return child;
@@ -246,7 +271,7 @@ static struct child *get_stored(struct family *family, enum metric_type type,
 	}
 	assert(family->view.type == type);
 	child = get_child(family, label_values);
-	assert(!child || !child->read);
+	assert(!child || (!child->read && !child->alias));
 	return child;
 }
 
@@ -271,6 +296,30 @@ struct histogram *family_histogram(struct family *family, const char *const *lab
 	return child ? &child->cell.histogram : NULL;
 }
 
+struct native_histogram *family_native(struct family *family, const char *const *label_values)
+{
+	struct child *child = get_stored(family, METRIC_NATIVE, label_values);
+
+	return child ? &child->cell.native : NULL;
+}
+
+int family_histogram_alias(struct family *family, const char *const *label_values,
+			   const struct histogram *histogram)
+{
+	struct child *child;
+
+	if (!family) {
+		return -ENOMEM;
+	}
+	assert(family->view.type == METRIC_HISTOGRAM && histogram->bounds == family->view.bounds);
+	child = get_child(family, label_values);
+	if (!child) {
+		return -ENOMEM;
+	}
+	child->alias = histogram;
+	return 0;
+}
+
 struct counter *registry_counter(struct registry *registry, const char *name, const char *help)
 {
 	return family_counter(registry_family(registry, METRIC_COUNTER, name, help, NULL), NULL);
@@ -289,7 +338,7 @@ int family_computed(struct family *family, const char *const *label_values,
 	if (!family) {
 		return -ENOMEM;
 	}
-	assert(family->view.type != METRIC_HISTOGRAM);
+	assert(family->view.type == METRIC_COUNTER || family->view.type == METRIC_GAUGE);
 	child = get_child(family, label_values);
 	if (!child) {
 		return -ENOMEM;
@@ -314,9 +363,15 @@ int registry_on_walk(struct registry *registry, void (*begin)(void *user), void 
 	return 0;
 }
 
+/* Where the histogram that is being visited lies. */
+union snapshot {
+	struct histogram_snapshot histogram;
+	struct native_snapshot native;
+};
+
 /* False: there is no value now. */
 static bool read_child(const struct family *family, const struct child *child,
-		       struct histogram_snapshot *snapshot, struct sample_view *ret)
+		       union snapshot *snapshot, struct sample_view *ret)
 {
 	memcpy(ret->label_values, child->label_values, sizeof(ret->label_values));
 	if (child->read) {
@@ -331,8 +386,13 @@ static bool read_child(const struct family *family, const struct child *child,
 		ret->whole = (uint64_t)gauge_read(&child->cell.gauge);
 		break;
 	case METRIC_HISTOGRAM:
-		histogram_read(&child->cell.histogram, snapshot);
-		ret->histogram = snapshot;
+		histogram_read(child->alias ? child->alias : &child->cell.histogram,
+			       &snapshot->histogram);
+		ret->histogram = &snapshot->histogram;
+		break;
+	case METRIC_NATIVE:
+		native_read(&child->cell.native, &snapshot->native);
+		ret->native = &snapshot->native;
 		break;
 	}
 	return true;
@@ -342,7 +402,7 @@ static bool read_child(const struct family *family, const struct child *child,
 static int walk_family(const struct family *family, const struct registry_visitor *visitor,
 		       void *user)
 {
-	struct histogram_snapshot snapshot;
+	union snapshot snapshot;
 	bool named = false;
 	int result = 0;
 
@@ -367,7 +427,8 @@ static int walk_family(const struct family *family, const struct registry_visito
 	return named ? visitor->family_end(user, &family->view) : 0;
 }
 
-int registry_walk(struct registry *registry, const struct registry_visitor *visitor, void *user)
+int registry_walk(struct registry *registry, const struct registry_filter *filter,
+		  const struct registry_visitor *visitor, void *user)
 {
 	int result = 0;
 
@@ -377,7 +438,12 @@ int registry_walk(struct registry *registry, const struct registry_visitor *visi
 		hook->begin(hook->user);
 	}
 	list_for_each (&registry->families, node) {
-		result = walk_family(container_of(node, struct family, node), visitor, user);
+		const struct family *family = container_of(node, struct family, node);
+
+		if (filter && !filter->wanted(filter->user, family->view.name)) {
+			continue;
+		}
+		result = walk_family(family, visitor, user);
 		if (result != 0) {
 			break;
 		}

@@ -23,10 +23,16 @@
 #include "base/list.h"
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
+#include "metrics/native.h"
 
 #define METRIC_MAX_LABELS 5
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_type {
+	METRIC_COUNTER,
+	METRIC_GAUGE,
+	METRIC_HISTOGRAM,
+	METRIC_NATIVE, /* a native histogram, which only some formats carry */
+};
 
 struct registry;
 struct family;
@@ -47,6 +53,7 @@ struct sample_view {
 	uint64_t whole; /* counter or gauge (as int64_t for a gauge) where !is_double */
 	double real;    /* where is_double */
 	const struct histogram_snapshot *histogram;
+	const struct native_snapshot *native;
 };
 
 /*
@@ -72,6 +79,8 @@ struct family *registry_family(struct registry *registry, enum metric_type type,
 struct family *registry_histogram_family(struct registry *registry, const char *name,
 					 const char *help, const char *const *label_names,
 					 const struct histogram_bounds *bounds);
+struct family *registry_native_family(struct registry *registry, const char *name, const char *help,
+				      const char *const *label_names);
 
 /*
  * A child; `label_values` in the order of the names, NULL for none. The same values
@@ -80,6 +89,13 @@ struct family *registry_histogram_family(struct registry *registry, const char *
 struct counter *family_counter(struct family *family, const char *const *label_values);
 struct gauge *family_gauge(struct family *family, const char *const *label_values);
 struct histogram *family_histogram(struct family *family, const char *const *label_values);
+struct native_histogram *family_native(struct family *family, const char *const *label_values);
+/*
+ * A child that shows a histogram which another family owns, of the same bounds: one
+ * observation, and two names for it. 0 or -ENOMEM.
+ */
+int family_histogram_alias(struct family *family, const char *const *label_values,
+			   const struct histogram *histogram);
 
 /* For the frequent case without labels. */
 struct counter *registry_counter(struct registry *registry, const char *name, const char *help);
@@ -95,4 +111,12 @@ int family_computed(struct family *family, const char *const *label_values,
 /* Called at the start of each walk, to sample what several computed children share. */
 int registry_on_walk(struct registry *registry, void (*begin)(void *user), void *user);
 
-int registry_walk(struct registry *registry, const struct registry_visitor *visitor, void *user);
+/* Which families are wanted, by name. */
+struct registry_filter {
+	bool (*wanted)(void *user, const char *family);
+	void *user;
+};
+
+/* `filter` may be NULL: all of them. */
+int registry_walk(struct registry *registry, const struct registry_filter *filter,
+		  const struct registry_visitor *visitor, void *user);

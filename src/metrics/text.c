@@ -81,6 +81,9 @@ static int text_family(void *user, const struct family_view *family)
 	struct buffer *out = user;
 	char *start, *p;
 
+	if (family->type == METRIC_NATIVE) {
+		return 0; /* no text carries it */
+	}
 	start = p = (char *)buffer_reserve(out, 2 * strlen(family->name) +
 							2 * strlen(family->help) + 64);
 	if (!p) {
@@ -198,6 +201,11 @@ static int text_sample(void *user, const struct family_view *family,
 {
 	struct buffer *out = user;
 	bool histogram = family->type == METRIC_HISTOGRAM;
+
+	if (family->type == METRIC_NATIVE) {
+		return 0;
+	}
+
 	size_t lines = histogram ? family->bounds->n + 3 : 1; /* +Inf, _sum, _count */
 	char *start = (char *)buffer_reserve(out, lines * line_room(family, sample));
 	char *end;
@@ -217,7 +225,8 @@ static int text_family_end(void *user, const struct family_view *family)
 	return 0;
 }
 
-static int text_encode(struct registry *registry, struct buffer *out)
+static int text_encode(struct registry *registry, const struct registry_filter *filter,
+		       struct buffer *out)
 {
 	static const struct registry_visitor visitor = {
 		.family = text_family,
@@ -225,7 +234,7 @@ static int text_encode(struct registry *registry, struct buffer *out)
 		.family_end = text_family_end,
 	};
 
-	return registry_walk(registry, &visitor, out);
+	return registry_walk(registry, filter, &visitor, out);
 }
 
 const struct exposition exposition_text = {

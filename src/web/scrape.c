@@ -13,7 +13,7 @@ void scrape_get(void *user, const struct http1_request *request, struct http1_re
 	const struct scrape *scrape = user;
 	struct buffer packed = BUFFER_INIT;
 
-	if (exposition_text.encode(scrape->registry, &response->body) < 0) {
+	if (exposition_text.encode(scrape->registry, NULL, &response->body) < 0) {
 		buffer_free(&response->body);
 		response->status = 500;
 		return;

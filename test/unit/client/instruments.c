@@ -130,7 +130,7 @@ static double value_of(const struct stage *stage, const char *sample)
 	char why[256] = "";
 	struct bytes bytes;
 
-	assert_int_equal(exposition_text.encode(stage->instruments.registry, &text), 0);
+	assert_int_equal(exposition_text.encode(stage->instruments.registry, NULL, &text), 0);
 	bytes = buffer_bytes(&text);
 	if (exposition_parse((struct str){ (const char *)bytes.data, bytes.len }, compare, &wanted,
 			     why, sizeof(why)) < 0) {

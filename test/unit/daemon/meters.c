@@ -53,7 +53,7 @@ static int tear_down(void **state)
 static char *expose(struct fixture *f)
 {
 	buffer_clear(&f->text);
-	assert_int_equal(exposition_text.encode(f->meters.registry, &f->text), 0);
+	assert_int_equal(exposition_text.encode(f->meters.registry, NULL, &f->text), 0);
 	assert_int_equal(buffer_append(&f->text, "", 1), 0);
 	return (char *)buffer_data(&f->text);
 }

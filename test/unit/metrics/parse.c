@@ -429,7 +429,7 @@ static void what_our_encoder_writes_comes_back(void **state)
 		char why[128] = "";
 
 		make_registry(&it, seed);
-		assert_int_equal(exposition_text.encode(it.registry, &out), 0);
+		assert_int_equal(exposition_text.encode(it.registry, NULL, &out), 0);
 		assert_int_equal(exposition_parse((struct str){ (const char *)buffer_data(&out),
 								buffer_len(&out) },
 						  on_round_trip, &it, why, sizeof(why)),

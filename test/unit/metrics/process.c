@@ -48,7 +48,7 @@ static int tear_down(void **state)
 static const char *scrape(struct bench *bench)
 {
 	buffer_clear(&bench->out);
-	assert_int_equal(exposition_text.encode(bench->registry, &bench->out), 0);
+	assert_int_equal(exposition_text.encode(bench->registry, NULL, &bench->out), 0);
 	buffer_append(&bench->out, "", 1);
 	return (const char *)buffer_data(&bench->out);
 }

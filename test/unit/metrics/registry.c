@@ -60,7 +60,7 @@ static void assert_walk(struct registry *registry, const char *expected)
 {
 	struct buffer seen = BUFFER_INIT;
 
-	assert_int_equal(registry_walk(registry, &scribe, &seen), 0);
+	assert_int_equal(registry_walk(registry, NULL, &scribe, &seen), 0);
 	buffer_append(&seen, "", 1);
 	assert_string_equal((char *)buffer_data(&seen), expected);
 	buffer_free(&seen);
@@ -167,7 +167,7 @@ static void a_visitor_can_end_the_walk(void **state)
 	registry_counter(*state, "a", "A");
 	registry_counter(*state, "b", "B");
 	registry_counter(*state, "c", "C");
-	assert_int_equal(registry_walk(*state, &visitor, &seen), -ENOSPC);
+	assert_int_equal(registry_walk(*state, NULL, &visitor, &seen), -ENOSPC);
 	assert_int_equal(seen, 2);
 }
 

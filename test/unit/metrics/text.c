@@ -31,7 +31,7 @@ static void assert_text(struct registry *registry, const char *expected)
 {
 	struct buffer out = BUFFER_INIT;
 
-	assert_int_equal(exposition_text.encode(registry, &out), 0);
+	assert_int_equal(exposition_text.encode(registry, NULL, &out), 0);
 	buffer_append(&out, "", 1);
 	assert_string_equal((char *)buffer_data(&out), expected);
 	buffer_free(&out);
@@ -161,7 +161,7 @@ static void long_labels_fit(void **state)
 					      values[i + 3], values[i + 4]));
 		family_histogram(histograms, VALUES(values[i]));
 	}
-	assert_int_equal(exposition_text.encode(*state, &out), 0);
+	assert_int_equal(exposition_text.encode(*state, NULL, &out), 0);
 	for (size_t i = 0; i < buffer_len(&out); i++) {
 		lines += buffer_data(&out)[i] == '\n';
 	}
@@ -180,7 +180,7 @@ static void without_memory_it_fails(void **state)
 		registry_histogram_family(*state, "h", "H", NULL, &histogram_default_bounds), NULL);
 	for (;; failures++) {
 		failing_at = failures;
-		err = exposition_text.encode(*state, &out);
+		err = exposition_text.encode(*state, NULL, &out);
 		if (err == 0) {
 			break;
 		}
