@@ -156,6 +156,19 @@ void grpc_call_half_close(struct grpc_call *call);
 /* Either side: RST_STREAM(CANCEL); closed follows with this status. */
 void grpc_call_cancel(struct grpc_call *call, enum grpc_status status);
 /*
+ * Server: ends a call as a server does that breaks, for those who test what comes of it.
+ * Of no effect once the call is finished.
+ *
+ *	RESET     RST_STREAM(INTERNAL_ERROR); headers may have left before. INTERNAL.
+ *	TRUNCATE  the headers, `message` with its end cut off, and trailers that say OK: a
+ *	          client that reads what it was given ends INTERNAL, and so the call counts.
+ *	CLOSE     the connection ends after what was produced for others before: a FIN, no
+ *	          GOAWAY. UNAVAILABLE, and so are all other calls of the connection, each of
+ *	          which counts in grpc_server_meters.taken_along.
+ */
+enum grpc_break { GRPC_BREAK_RESET, GRPC_BREAK_TRUNCATE, GRPC_BREAK_CLOSE };
+void grpc_call_break(struct grpc_call *call, enum grpc_break how, const void *message);
+/*
  * Server: initial metadata until the first send, then trailers; all in one block
  * where nothing is sent before the end (Trailers-Only). "-bin" values raw. 0, -EINVAL
  * (name or value), -ENOMEM.
@@ -186,7 +199,7 @@ int64_t grpc_call_deadline_ns(const struct grpc_call *call);
  */
 int64_t grpc_call_sent_ns(const struct grpc_call *call);
 /*
- * Client, in `closed`: when the end arrived, or was decided here: one reading of the clock
- * for all that arrived together.
+ * In `closed`: when the end arrived, or was decided here (client), or when the call was
+ * counted (server): one reading of the clock for all that arrived or left together.
  */
 int64_t grpc_call_ended_ns(const struct grpc_call *call);

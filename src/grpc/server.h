@@ -13,6 +13,7 @@
 #include "grpc/call.h"
 #include "http2/session.h"
 #include "metrics/histogram.h"
+#include "metrics/native.h"
 
 struct grpc_server;
 
@@ -48,6 +49,12 @@ struct grpc_server_meters {
 	struct counter *refused[GRPC_REFUSAL_COUNT];
 	struct counter *deadlines_exceeded;
 	struct gauge *buffered_bytes;
+	struct counter *taken_along; /* calls that GRPC_BREAK_CLOSE of another ended; may be NULL */
+	/*
+	 * Of calls that were gRPC and named no method of ours, all of them together, as if
+	 * they were calls of one method; may be NULL.
+	 */
+	const struct grpc_method_meters *unknown;
 };
 
 /*
@@ -63,6 +70,10 @@ struct grpc_method_meters {
 	struct counter *calls_ok, *calls_failed; /* grpc_calls_total{status} */
 	struct histogram *latency;               /* seconds; every ended call */
 	struct counter *by_status[GRPC_STATUS_COUNT]; /* may be NULL */
+	/* Of single messages: each that was received whole, each that DATA was sent for. */
+	struct counter *messages_received, *messages_sent; /* may be NULL */
+	/* Also seconds of every ended call; may be NULL. */
+	struct native_histogram *duration;
 };
 
 struct grpc_server_options {

@@ -15,7 +15,8 @@
  * produce() returns the error. A timer may end it while the host has no room:
  * the host must answer wake() with produce(), if with room 0.
  *
- * A request body is discarded up to `max_body_bytes`. HTTP/1.0 and
+ * A request body is kept up to `keep_body_bytes` for the handler, and what is longer is
+ * discarded up to `max_body_bytes`. HTTP/1.0 and
  * `Connection: close` close after the response; so does `Expect: 100-continue`
  * with a body, which is answered at once instead of being asked for. `Upgrade`
  * is ignored and answered as HTTP/1.1 (RFC 9110 7.8 lets a server do so).
@@ -43,6 +44,8 @@ struct http1_request {
 	struct str query;  /* without '?'; empty if none */
 	const struct http1_header *headers;
 	size_t n_headers;
+	struct str body; /* without chunk framing; cut where body_cut */
+	bool body_cut;   /* it was longer than keep_body_bytes */
 };
 
 /* The value of the first field of that name (ASCII case-insensitive); data NULL: none. */
@@ -55,11 +58,13 @@ const struct http1_header *http1_request_next(const struct http1_request *reques
 #define HTTP1_STATUSES(X)                         \
 	X(200, "OK")                              \
 	X(400, "Bad Request")                     \
+	X(403, "Forbidden")                       \
 	X(404, "Not Found")                       \
 	X(405, "Method Not Allowed")              \
 	X(408, "Request Timeout")                 \
 	X(413, "Content Too Large")               \
 	X(414, "URI Too Long")                    \
+	X(415, "Unsupported Media Type")          \
 	X(431, "Request Header Fields Too Large") \
 	X(500, "Internal Server Error")           \
 	X(501, "Not Implemented")                 \
@@ -84,6 +89,7 @@ struct http1_server;
 struct http1_server_limits {
 	size_t max_header_bytes; /* request line (beyond it 414) and headers (431) */
 	size_t max_headers;      /* fields; beyond it 431 */
+	size_t keep_body_bytes;  /* 0 where no handler wants a body */
 	size_t max_body_bytes;   /* as sent, chunk framing and trailers included; beyond it 413 */
 	/* From a request's first byte to its blank line, and again for its body; 408, close. */
 	int64_t header_timeout_ns;
@@ -98,11 +104,11 @@ struct http1_server_limits {
  * intervals, so that a scraper keeps its connection; 10 s is Prometheus' own
  * default of how long it waits.
  */
-#define HTTP1_SERVER_DEFAULT_LIMITS                                                          \
-	{                                                                                    \
-		.max_header_bytes = 16 * KIB, .max_headers = 64, .max_body_bytes = 64 * KIB, \
-		.header_timeout_ns = 10 * NS_PER_S, .idle_timeout_ns = 120 * NS_PER_S,       \
-		.write_timeout_ns = 10 * NS_PER_S,                                           \
+#define HTTP1_SERVER_DEFAULT_LIMITS                                                    \
+	{                                                                              \
+		.max_header_bytes = 16 * KIB, .max_headers = 64, .keep_body_bytes = 0, \
+		.max_body_bytes = 64 * KIB, .header_timeout_ns = 10 * NS_PER_S,        \
+		.idle_timeout_ns = 120 * NS_PER_S, .write_timeout_ns = 10 * NS_PER_S,  \
 	}
 extern const struct http1_server_limits http1_server_default_limits;
 

@@ -1,7 +1,7 @@
 /*
  * The HTTP face: a table of paths that the composition root fills, over
- * http1/server.h. GET and HEAD only (405 with Allow otherwise), 404 for the
- * rest; paths match byte for byte, undecoded, whatever the query. A prefix takes
+ * http1/server.h. GET and HEAD, and POST where a route takes it (405 with Allow
+ * otherwise), 404 for the rest; paths match byte for byte, undecoded, whatever the query. A prefix takes
  * what begins with it, unless another route has that path, or a longer prefix of it.
  *
  * A response must be taken within the shorter of the limit and the request's
@@ -27,6 +27,13 @@ struct route {
 	/* Fills `response`, which comes as an empty 200. Runs on the loop, must not block. */
 	void (*get)(void *user, const struct http1_request *request,
 		    struct http1_response *response);
+	/*
+	 * The same for POST; NULL: it is not taken. Not asked, and 403, where a browser says
+	 * that the request comes from another site's page (Origin that is not this Host,
+	 * Sec-Fetch-Site): what changes something must not be at the hand of every page.
+	 */
+	void (*post)(void *user, const struct http1_request *request,
+		     struct http1_response *response);
 	void *user;
 	bool prefix; /* `path` and all that begins with it: "/-/things/" */
 };

@@ -1,0 +1,164 @@
+/*
+ * What Echo does to calls on purpose: a plan that says it, and the dice that carry it
+ * out. The plan is plain data, checked when it is made and constant afterwards; at run
+ * time one plan takes another's place whole.
+ *
+ * Two things happen to a call, independently: first it is delayed, then it may meet a
+ * fault. Both are drawn when it arrives. Percentages of the faults share one die, so a
+ * call meets at most one; what is left of 100 % is well.
+ *
+ * FAULTS_RANDOM throws the die. FAULTS_EVERY_NTH has an accumulator for each fault, in
+ * the order of the plan: each arrival adds its share to each, and the first that has
+ * reached 100 % is taken and pays 100 % back. So of N calls exactly floor(N * share)
+ * meet a fault that is the only one; of several none is ever late by more calls than
+ * there are faults.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/random.h"
+#include "grpc/status.h"
+#include "metrics/build.h"
+
+/* Shares are whole billionths: 2 % is 20,000,000, and 0.0000001 % is the least. */
+#define FAULTS_WHOLE UINT32_C(1000000000)
+
+/* --- delays -------------------------------------------------------------------- */
+
+enum delay_kind {
+	DELAY_NONE,
+	DELAY_FIXED,
+	DELAY_UNIFORM,     /* whole milliseconds in [low, high) */
+	DELAY_NORMAL,      /* a draw below zero is drawn again */
+	DELAY_EXPONENTIAL, /* of that mean */
+	DELAY_WEIGHTED,    /* each with its share of the calls; the rest are not delayed */
+	DELAY_PERCENTILES, /* linear between the points, from 0 at 0 %; constant above the last */
+};
+
+#define DELAY_MAX_POINTS 16
+/* Longer than any test waits; a longer one is refused, and a longer draw cannot be. */
+#define DELAY_LONGEST_NS (3600 * NS_PER_S)
+
+struct delay_point {
+	uint32_t share; /* of FAULTS_WHOLE: weighted, its own; percentiles, up to here */
+	int64_t ns;
+};
+
+struct delay {
+	enum delay_kind kind;
+	int64_t low_ns, high_ns;       /* fixed: low; uniform */
+	int64_t mean_ns, deviation_ns; /* normal, exponential */
+	size_t n_points;
+	struct delay_point points[DELAY_MAX_POINTS];
+};
+
+/*
+ * "none", "50ms", "uniform:0s,5s", "normal:20ms,5ms", "exponential:10ms",
+ * "150us:10,2ms:5,0.5s:1" (percentages), "p50=2ms,p90=10ms,p99=80ms". 0, or -1 with a
+ * reason. The shape of option.parse.
+ */
+int delay_parse(const char *text, void *ret_delay, char *why, size_t size);
+/* As it is parsed. 0 or -ENOMEM. */
+int delay_print(const struct delay *delay, struct buffer *out);
+int64_t delay_draw(const struct delay *delay, struct random *random);
+/* Of the distribution that is drawn from: in seconds. q in [0, 1]; of 1 it may be infinite. */
+double delay_quantile(const struct delay *delay, double q);
+double delay_mean(const struct delay *delay);
+
+/* --- faults -------------------------------------------------------------------- */
+
+/* What a call can meet beside a status; the texts are those of flags, trailers and labels. */
+#define FAULT_ABORTS(X)   \
+	X(RESET, "reset") \
+	X(CLOSE, "close") \
+	X(HANG, "hang")   \
+	X(TRUNCATE, "truncate")
+
+enum fault_kind {
+	FAULT_NONE,
+	FAULT_STATUS,
+#define X(symbol, text) FAULT_##symbol,
+	FAULT_ABORTS(X)
+#undef X
+		FAULT_KINDS
+};
+
+struct fault {
+	enum fault_kind kind;
+	enum grpc_status status; /* FAULT_STATUS */
+	uint32_t share;          /* of FAULTS_WHOLE */
+};
+
+#define FAULTS_MOST 20 /* each status but OK, and each abort, once */
+
+struct fault_list {
+	size_t n;
+	struct fault faults[FAULTS_MOST];
+};
+
+enum faults_mode { FAULTS_RANDOM, FAULTS_EVERY_NTH };
+extern const char *const faults_modes[]; /* "random", "every-nth", NULL */
+
+struct faults_plan {
+	struct delay delay;
+	struct fault_list statuses, aborts; /* drawn in this order */
+	int mode;                           /* enum faults_mode */
+	uint64_t seed;                      /* 0: drawn anew where the plan is put to use */
+	int64_t hang_limit_ns;              /* a call that hangs ends by then */
+	bool unhealthy;                     /* health says NOT_SERVING, and calls are served */
+};
+
+/* "UNAVAILABLE:2,INTERNAL:0.5" and "reset:0.1,hang:1", in percent; or "none". As delay_parse(). */
+int faults_status_parse(const char *text, void *ret_list, char *why, size_t size);
+int faults_abort_parse(const char *text, void *ret_list, char *why, size_t size);
+/* What one part cannot see: together more than 100 %. 0, or -1 with a reason. */
+int faults_plan_check(const struct faults_plan *plan, char *why, size_t size);
+/*
+ * One part of it by the name that its flag has without "echo." ("delay", "status",
+ * "abort", "fault-mode", "seed", "hang-limit", "health"). 0, or -1 with a reason, and
+ * `plan` is as before. Check the whole at the end.
+ */
+int faults_plan_set(struct faults_plan *plan, const char *name, const char *value, char *why,
+		    size_t size);
+/* Every part, a line each: "delay=50ms\n"; what faults_plan_set() takes. 0 or -ENOMEM. */
+int faults_plan_print(const struct faults_plan *plan, struct buffer *out);
+
+/* --- the dice ------------------------------------------------------------------ */
+
+struct faults_meters {
+	struct counter *by_status[GRPC_STATUS_COUNT]; /* injected; [GRPC_OK] is NULL */
+	struct counter *by_kind[FAULT_KINDS];         /* those that are no status */
+	struct counter *delayed;                      /* calls that a delay was begun for */
+};
+
+struct faults {
+	struct faults_plan plan;
+	struct random delay_dice, fault_dice; /* independent of each other */
+	uint32_t owed[FAULTS_MOST];           /* the accumulators, below 2 * FAULTS_WHOLE */
+	struct faults_meters meters;
+};
+
+/* What a call is to meet. */
+struct faults_draw {
+	int64_t delay_ns;
+	enum fault_kind kind;
+	enum grpc_status status;
+};
+
+/*
+ * Registers the ledger: echod_faults_injected_total{kind,code}, the probability of each
+ * and what is to be expected of delays as gauges, which read `faults` for as long as the
+ * registry is walked.
+ */
+void faults_register(struct faults *faults, struct build *build);
+/*
+ * Puts a plan to use from the next arrival on; accumulators and dice begin anew.
+ * `seed`: where the plan has none.
+ */
+void faults_use(struct faults *faults, const struct faults_plan *plan, uint64_t seed);
+/* Of a call that arrives. */
+void faults_draw(struct faults *faults, struct faults_draw *ret);
