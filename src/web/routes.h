@@ -27,15 +27,15 @@ struct route {
 	/* Fills `response`, which comes as an empty 200. Runs on the loop, must not block. */
 	void (*get)(void *user, const struct http1_request *request,
 		    struct http1_response *response);
+	void *user;
+	bool prefix; /* `path` and all that begins with it: "/-/things/" */
 	/*
-	 * The same for POST; NULL: it is not taken. Not asked, and 403, where a browser says
+	 * As `get`, for POST; NULL: it is not taken. Not asked, and 403, where a browser says
 	 * that the request comes from another site's page (Origin that is not this Host,
 	 * Sec-Fetch-Site): what changes something must not be at the hand of every page.
 	 */
 	void (*post)(void *user, const struct http1_request *request,
 		     struct http1_response *response);
-	void *user;
-	bool prefix; /* `path` and all that begins with it: "/-/things/" */
 };
 
 #define WEB_STATUS_ONE(number, phrase) +1
