@@ -31,7 +31,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "limit(seconds): the test's time limit")
     tap = config.getoption("--tap")
-    if tap:
+    if tap and not hasattr(config, "workerinput"):  # of several processes, by the one that leads
         config.pluginmanager.register(TapWriter(tap))
 
 
