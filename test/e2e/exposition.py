@@ -1,85 +1,38 @@
-"""A strict reader of the text exposition format 0.0.4.
+"""Strict readers of the exposition formats: text 0.0.4, OpenMetrics 1.0, delimited protobuf.
 
-It refuses what promtool lets pass: interleaved families, duplicate samples,
-buckets out of order or not cumulative, a missing +Inf, +Inf that differs from
-_count, comments that are neither HELP nor TYPE, time stamps, and families out
-of order. What it accepts, every scraper reads alike.
+They refuse what promtool lets pass: interleaved families, duplicate samples, buckets out of order
+or not cumulative, a missing +Inf, +Inf that differs from _count, comments that mean nothing, time
+stamps, families, children and labels out of order. What they accept, every scraper reads alike.
 """
-import math
+import gzip
 import re
 
-NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
-LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
+import exposition_protobuf
+from families import (  # noqa: F401
+    NAME, RESERVED, RESERVED_TEXT, Defect, Exemplar, Exposition, Family, Histogram, check_family, check_names,
+    check_pairs, go_format, impossible_sums, number, regressions,
+)
+
 NUMBER = re.compile(r"(?:-?\d+(?:\.\d+)?(?:e[+-]\d\d+)?|[+-]Inf|NaN)\Z")
-TYPES = ("counter", "gauge", "histogram", "summary", "untyped")
+STRING = r'"(?:[^"\\]|\\.)*"'
+LABELS = re.compile(rf"([^=\"{{}},\s]*)=({STRING})")
+SAMPLE = re.compile(rf'([^{{\s]+)(?:\{{((?:[^"}}]|{STRING})*)\}})? (\S+)(?: # (.*))?\Z')
+EXEMPLAR = re.compile(rf'\{{((?:[^"}}]|{STRING})*)\}} (\S+)(?: (\S+))?\Z')
+
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+PROTOBUF_TYPE = (
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+)
 
 
-class Defect(Exception):
-    """What is wrong, and in which line."""
-
-    def __init__(self, line, reason):
-        super().__init__(f"line {line}: {reason}" if line else reason)
-        self.reason = reason
-
-
-class Family:
-    def __init__(self, name, help_text):
-        self.name, self.help, self.type = name, help_text, None
-        self.samples = {}  # (name, sorted labels) -> value, in the order of the text
-
-
-class Exposition:
-    def __init__(self):
-        self.families = {}
-
-    def value(self, name, **labels):
-        """The value of one sample; KeyError names what there is instead."""
-        key = (name, tuple(sorted(labels.items())))
-        for family in self.families.values():
-            if key in family.samples:
-                return family.samples[key]
-        near = [k for f in self.families.values() for k in f.samples if k[0] == name]
-        raise KeyError(f"{key}; there is: {near}")
-
-    def samples(self, name):
-        """{labels as a dict's items: value} of every sample of that name."""
-        found = {}
-        for family in self.families.values():
-            found.update({labels: v for (n, labels), v in family.samples.items() if n == name})
-        return found
-
-    def series(self):
-        """The set of lines without their values."""
-        return {key for family in self.families.values() for key in family.samples}
-
-    def cumulative(self):
-        """Every sample that may never fall: counters, and all of a histogram."""
-        return {
-            key: value
-            for family in self.families.values()
-            if family.type in ("counter", "histogram")
-            for key, value in family.samples.items()
-        }
-
-
-def regressions(before, after):
-    """What fell, or vanished, between two scrapes of one process."""
-    late = after.cumulative()
-    return [
-        f"{key}: {value} -> {late.get(key)}"
-        for key, value in before.cumulative().items()
-        if key not in late or late[key] < value
-    ]
-
-
-def _unescape(text, line, quote):
+def _unescape(text, line, known):
     out, i = [], 0
     while i < len(text):
         if text[i] != "\\":
             out.append(text[i])
             i += 1
             continue
-        known = {"\\": "\\", "n": "\n"} | ({'"': '"'} if quote else {})
         if i + 1 == len(text) or text[i + 1] not in known:
             raise Defect(line, f"unknown escape in {text!r}")
         out.append(known[text[i + 1]])
@@ -87,158 +40,275 @@ def _unescape(text, line, quote):
     return "".join(out)
 
 
+PLAIN = {"\\": "\\", "n": "\n"}
+QUOTED = {**PLAIN, '"': '"'}
+
+
 def _labels(text, line):
     """The pairs of `a="b",c="d"`."""
     pairs, rest = [], text
     while True:
-        match = re.match(r'([^="{},\s]*)="((?:[^"\\]|\\.)*)"', rest)
+        match = LABELS.match(rest)
         if not match:
             raise Defect(line, f"malformed labels {text!r}")
-        if not LABEL.match(match[1]):
-            raise Defect(line, f"label name {match[1]!r}")
-        pairs.append((match[1], _unescape(match[2], line, True)))
+        pairs.append((match[1], _unescape(match[2][1:-1], line, QUOTED)))
         rest = rest[match.end() :]
         if not rest:
-            break
+            return pairs
         if not rest.startswith(","):
             raise Defect(line, f"malformed labels {text!r}")
         rest = rest[1:]
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise Defect(line, "a label twice")
-    return pairs
 
 
-def _number(text, line):
-    if not NUMBER.match(text):
-        raise Defect(line, f"not a canonical number: {text!r}")
-    return float(text.replace("Inf", "inf").replace("NaN", "nan"))
+class _Text:
+    """Text 0.0.4; OpenMetrics differs in what is overridden below."""
 
+    metadata = ("HELP", "TYPE")
+    types = ("counter", "gauge", "histogram", "summary", "untyped")
+    suffixes = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("", "_sum", "_count")}
+    help_escapes = PLAIN
+    reserved = RESERVED_TEXT
 
-def _sample(text, line):
-    match = re.match(r'([^{\s]+)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? (\S+)\Z', text)
-    if not match:
-        raise Defect(line, f"malformed sample {text!r}")
-    if not NAME.match(match[1]):
-        raise Defect(line, f"metric name {match[1]!r}")
-    if match[2] == "":
-        raise Defect(line, "empty braces")
-    return match[1], _labels(match[2], line) if match[2] else [], _number(match[3], line)
-
-
-class _Reader:
     def __init__(self):
         self.result = Exposition()
         self.family = None
 
+    # --- what the formats differ in ---
+
+    def value(self, text, line):
+        """As Go prints it, or all digits of a whole number."""
+        if not NUMBER.match(text) or (go_format(number(text)) != text and not re.match(r"-?\d+\Z", text)):
+            raise Defect(line, f"not a canonical number: {text!r}")
+        return number(text)
+
+    def bound(self, text, line):
+        if not NUMBER.match(text) or go_format(number(text)) != text:
+            raise Defect(line, f"le is {text!r}")
+        return number(text)
+
+    def count(self, name, text, line):
+        """How a histogram's counts are written: as any value."""
+
+    def exemplar(self, _name, _text, line):
+        raise Defect(line, "malformed sample: an exemplar")
+
+    def sort_key(self, family):
+        return family.name
+
+    # --- lines ---
+
     def comment(self, text, line):
         parts = text.split(" ", 3)
-        if len(parts) < 4 or parts[0] != "#" or parts[1] not in ("HELP", "TYPE"):
-            raise Defect(line, f"a comment that is neither HELP nor TYPE: {text!r}")
+        if len(parts) < 4 or parts[0] != "#" or parts[1] not in self.metadata:
+            raise Defect(line, f"a comment that is neither {' nor '.join(self.metadata)}: {text!r}")
         kind, name, rest = parts[1:]
         if not NAME.match(name):
             raise Defect(line, f"metric name {name!r}")
-        if kind == "HELP":
-            if name in self.result.families:
-                raise Defect(line, f"family {name} twice")
-            if self.family and name < self.family.name:
-                raise Defect(line, f"family {name} after {self.family.name}")
-            self.close(line)
-            self.family = Family(name, _unescape(rest, line, False))
-            self.result.families[name] = self.family
-            return
         if not self.family or self.family.name != name:
-            raise Defect(line, f"TYPE of {name} without its HELP before it")
-        if self.family.type or self.family.samples:
-            raise Defect(line, f"TYPE of {name} twice or after its samples")
-        if rest not in TYPES:
+            self.begin(kind, name, line)
+        if self.family.samples:
+            raise Defect(line, f"{kind} of {name} twice or after its samples")
+        getattr(self, kind.lower())(rest, line)
+
+    def begin(self, kind, name, line):
+        if name in self.result.families:
+            raise Defect(line, f"family {name} twice")
+        if kind != "HELP":
+            raise Defect(line, f"{kind} of {name} without its HELP before it")
+        self.close(line)
+        self.family = self.result.families[name] = Family(name)
+
+    def help(self, rest, line):
+        if self.family.help is not None:
+            raise Defect(line, f"family {self.family.name} twice")
+        self.family.help = _unescape(rest, line, self.help_escapes)
+        if not self.family.help:
+            raise Defect(line, f"family {self.family.name} without HELP")
+
+    def type(self, rest, line):
+        if self.family.type:
+            raise Defect(line, f"TYPE of {self.family.name} twice or after its samples")
+        if rest not in self.types:
             raise Defect(line, f"type {rest!r}")
         self.family.type = rest
 
     def sample(self, text, line):
-        name, pairs, value = _sample(text, line)
-        family = self.family
+        match = SAMPLE.match(text)
+        if not match:
+            raise Defect(line, f"malformed sample {text!r}")
+        name, family = match[1], self.family
+        if not NAME.match(name):
+            raise Defect(line, f"metric name {name!r}")
+        if match[2] == "":
+            raise Defect(line, "empty braces")
+        pairs = _labels(match[2], line) if match[2] else []
+        check_pairs(pairs, line)
+        value = self.value(match[3], line)
         if not family or not family.type:
             raise Defect(line, f"sample {name} without HELP and TYPE before it")
-        suffixes = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("", "_sum", "_count")}
-        if name not in [family.name + s for s in suffixes.get(family.type, ("",))]:
+        if name not in [family.name + s for s in self.suffixes.get(family.type, ("",))]:
             raise Defect(line, f"sample {name} inside family {family.name}")
-        if any(key == "le" for key, _ in pairs) != (name == family.name + "_bucket" and family.type == "histogram"):
+        bucket = family.type == "histogram" and name == family.name + "_bucket"
+        if any(key == "le" for key, _ in pairs) != bucket:
             raise Defect(line, "le belongs to the buckets of a histogram, and to each of them")
-        if "le" in [key for key, _ in pairs[:-1]]:
-            raise Defect(line, "le is not the last label")
-        if family.type == "counter" and not value >= 0:
-            raise Defect(line, f"counter {name} is {value}")
-        key = (name, tuple(sorted(pairs)))
-        if key in family.samples:
-            raise Defect(line, f"duplicate sample {name}{dict(pairs)}")
-        family.samples[key] = value
+        key = family.add(name, pairs, value, line)
+        if family.type == "histogram":
+            self.part(name, dict(pairs), value, line)
+            if not name.endswith("_sum"):
+                self.count(name, match[3], line)
+        if match[4] is not None:
+            family.exemplars[key] = self.exemplar(name, match[4], line)
+
+    def part(self, name, labels, value, line):
+        """A sample of a histogram, of which the buckets come first, then the sum, then the count."""
+        le = labels.pop("le", None)
+        child = self.family.histograms.setdefault(tuple(sorted(labels.items())), Histogram())
+        if le is not None:
+            if child.sum is not None or child.count is not None:
+                raise Defect(line, f"histogram {self.family.name}: a bucket after the sum")
+            child.buckets.append((self.bound(le, line), value))
+        elif name.endswith("_sum"):
+            if child.count is not None:
+                raise Defect(line, f"histogram {self.family.name}: the sum after the count")
+            child.sum = value
+        else:
+            child.count = value
 
     def close(self, line):
-        """The end of a family: what only its whole can show."""
+        """The end of a family."""
         family = self.family
         if not family:
             return
         if not family.type:
             raise Defect(line, f"family {family.name} without TYPE")
-        if family.type == "histogram":
-            _check_histogram(family, line)
+        if family.help is None:
+            raise Defect(line, f"family {family.name} without HELP")
+        if not family.samples:
+            raise Defect(line, f"family {family.name} without samples")
+        names = list(self.result.families)
+        before = self.result.families[names[-2]] if len(names) > 1 else None
+        if before and not self.sort_key(before) < self.sort_key(family):
+            raise Defect(line, f"family {family.name} after {before.name}")
+        check_family(family, line)
+
+    def read(self, lines):
+        for at, line in enumerate(lines, 1):
+            if not line:
+                raise Defect(at, "an empty line")
+            if line.startswith("#"):
+                self.comment(line, at)
+            else:
+                self.sample(line, at)
+        self.close(len(lines))
+        check_names(self.result, self.reserved)
+        return self.result
 
 
-def _check_histogram(family, line):
-    children = {}
-    order = []
-    for (name, labels), value in family.samples.items():
-        own = tuple(pair for pair in labels if pair[0] != "le")
-        if own not in children:
-            children[own] = {"buckets": []}
-        elif order[-1] != own:
-            raise Defect(line, f"histogram {family.name}: children interleaved")
-        order.append(own)
-        child = children[own]
-        if name.endswith("_bucket"):
-            if "_sum" in child or "_count" in child:
-                raise Defect(line, f"histogram {family.name}: a bucket after the sum")
-            child["buckets"].append((_number(dict(labels)["le"], line), value))
-        else:
-            child[name[len(family.name) :]] = value
-    for child in children.values():
-        _check_child(family.name, child, line)
+class _OpenMetrics(_Text):
+    """OpenMetrics 1.0, of which types nothing here has are refused: info, stateset, gaugehistogram."""
+
+    metadata = ("HELP", "TYPE", "UNIT")
+    types = ("counter", "gauge", "histogram", "unknown")
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    help_escapes = QUOTED
+    reserved = RESERVED
+
+    def value(self, text, line):
+        whole = re.match(r"-?\d+\Z", text)
+        if not NUMBER.match(text) or (text != self.float(number(text)) and not whole):
+            raise Defect(line, f"not a canonical number: {text!r}")
+        return number(text)
+
+    def bound(self, text, line):
+        if not NUMBER.match(text) or self.float(number(text)) != text:
+            raise Defect(line, f"le is {text!r}")
+        return number(text)
+
+    @staticmethod
+    def float(value):
+        text = go_format(value)
+        return text + ".0" if re.match(r"-?\d+\Z", text) else text
+
+    def begin(self, kind, name, line):
+        """The metadata of a family may come in any order."""
+        super().begin("HELP", name, line)
+
+    def help(self, rest, line):
+        if re.search(r'(?<!\\)(?:\\\\)*"', rest):
+            raise Defect(line, "a quote in HELP that is not escaped")
+        super().help(rest, line)
+
+    def type(self, rest, line):
+        super().type(rest, line)
+        if rest == "counter" and self.family.name.endswith("_total"):
+            raise Defect(line, f"counter {self.family.name}: _total belongs to its sample")
+
+    def unit(self, rest, line):
+        if self.family.unit is not None:
+            raise Defect(line, f"UNIT of {self.family.name} twice or after its samples")
+        if not self.family.name.endswith("_" + rest):
+            raise Defect(line, f"the name of {self.family.name} does not end in its unit {rest!r}")
+        self.family.unit = rest
+
+    def sort_key(self, family):
+        return family.name + ("_total" if family.type == "counter" else "")
+
+    def count(self, name, text, line):
+        if not text.isdigit():
+            raise Defect(line, f"{name} is no whole number: {text!r}")
+
+    def exemplar(self, name, text, line):
+        if not name.endswith(("_total", "_bucket")) or self.family.type not in ("counter", "histogram"):
+            raise Defect(line, f"an exemplar at {name}")
+        match = EXEMPLAR.match(text)
+        if not match:
+            raise Defect(line, f"malformed exemplar {text!r}")
+        pairs = _labels(match[1], line) if match[1] else []
+        for each in match[2], match[3]:
+            if each is not None and not NUMBER.match(each):
+                raise Defect(line, f"not a canonical number: {each!r}")
+        return Exemplar(tuple(pairs), number(match[2]), number(match[3]) if match[3] else None)
 
 
-def _check_child(name, child, line):
-    buckets = child["buckets"]
-    if not buckets or buckets[-1][0] != math.inf:
-        raise Defect(line, f"histogram {name}: no +Inf bucket at the end")
-    for (low, few), (high, many) in zip(buckets, buckets[1:]):
-        if not low < high:
-            raise Defect(line, f"histogram {name}: buckets not in ascending order")
-        if not few <= many:
-            raise Defect(line, f"histogram {name}: buckets not cumulative")
-    if "_sum" not in child or "_count" not in child:
-        raise Defect(line, f"histogram {name}: no _sum or no _count")
-    if buckets[-1][1] != child["_count"]:
-        raise Defect(line, f"histogram {name}: +Inf is {buckets[-1][1]}, _count {child['_count']}")
-
-
-def parse(data):
-    """The families of a whole exposition, given as bytes; Defect says what is wrong with it."""
+def _lines(data):
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Defect(0, f"not UTF-8: {error}") from None
-    if not text.endswith("\n"):
+    if text and not text.endswith("\n"):
         raise Defect(0, "no newline at the end")
     if "\r" in text:
         raise Defect(0, "a carriage return")
-    reader = _Reader()
-    lines = text[:-1].split("\n")
-    for number, line in enumerate(lines, 1):
-        if not line:
-            raise Defect(number, "an empty line")
-        if line.startswith("#"):
-            reader.comment(line, number)
-        else:
-            reader.sample(line, number)
-    reader.close(len(lines))
-    return reader.result
+    if "\0" in text:
+        raise Defect(0, "a NUL")
+    return text[:-1].split("\n") if text else []
+
+
+def parse(data):
+    """The families of a whole text 0.0.4, given as bytes; Defect says what is wrong with it."""
+    return _Text().read(_lines(data))
+
+
+def parse_openmetrics(data):
+    lines = _lines(data)
+    if not lines or lines[-1] != "# EOF":
+        raise Defect(0, "no # EOF at the end")
+    if "# EOF" in lines[:-1]:
+        raise Defect(lines.index("# EOF") + 1, "more behind # EOF")
+    return _OpenMetrics().read(lines[:-1])
+
+
+parse_protobuf = exposition_protobuf.parse
+
+
+def read(answer):
+    """What an HTTP answer says, in whatever format it says that it is in."""
+    assert answer.status == 200, answer
+    coding, body = answer.header("content-encoding"), answer.body
+    if coding is not None:
+        assert coding == "gzip", coding
+        body = gzip.decompress(body)
+    kind = re.sub(r"; escaping=[\w-]+\Z", "", answer.header("content-type"))
+    parsers = {TEXT_TYPE: parse, OPENMETRICS_TYPE: parse_openmetrics, PROTOBUF_TYPE: parse_protobuf}
+    assert kind in parsers, kind
+    return parsers[kind](body)
