@@ -231,7 +231,8 @@ def check_family(family, place):
     if children != sorted(children, key=lambda own: [value.encode() for _, value in own]):
         raise Defect(place, f"{family.name}: children out of order")
     if family.type == "counter" and not all(value >= 0 for value in family.samples.values()):
-        raise Defect(place, f"counter {family.name} is {next(v for v in family.samples.values() if not v >= 0)}")
+        wrong = next(value for value in family.samples.values() if not value >= 0)
+        raise Defect(place, f"counter {family.name} is {wrong}")
     for child in family.histograms.values():
         check_histogram(family.name, child, place)
     for (name, labels), exemplar in family.exemplars.items():
@@ -276,14 +277,11 @@ def check_exemplar(family, name, labels, exemplar, place):
     if family.type != "histogram":
         return
     own = tuple(pair for pair in labels if pair[0] != "le")
-    upper, low = number(dict(labels)["le"]), -math.inf
-    for high, _ in family.histograms[own].buckets:
-        if high == upper:
-            break
-        low = high
+    upper = number(dict(labels)["le"])
+    low, count = next((low, n) for low, high, n in family.histograms[own].shares() if high == upper)
     if not low < exemplar.value <= upper:
         raise Defect(place, f"{name}: an exemplar of {exemplar.value} in the bucket from {low} to {upper}")
-    if not family.samples[(name, labels)]:
+    if not count:
         raise Defect(place, f"{name}: an exemplar of a bucket that counted nothing")
 
 

@@ -113,6 +113,8 @@ TEXT_DEFECTS = {
     "a label twice": swap(b"temperature -", b'temperature{a="x",a="y"} -'),
     "empty braces": swap(b"temperature -", b"temperature{} -"),
     "malformed labels": swap(b"temperature -", b'temperature{a="x",} -'),
+    "malformed labels 'a=": swap(b"temperature -", b'temperature{a="x"b="y"} -'),
+    "metric name '9'": append(b"# HELP 9 No name.\n"),
     "malformed sample": swap(b"-3.5", b"-3.5 1700000000000"),
     "malformed sample 'temperature  ": swap(b"temperature -", b"temperature  -"),
     "malformed sample 'temperature\\t": swap(b"temperature -", b"temperature\t-"),
@@ -250,6 +252,11 @@ OPENMETRICS_DEFECTS = {
     "+Inf is 3.0, _count 4.0": swap(b"_count 3", b"_count 4"),
     "duplicate sample": swap(b"temperature -3.5\n", b"temperature -3.5\ntemperature -3.5\n"),
     "counter calls is nan": swap(b"} 0.0", b"} NaN"),
+    "not a canonical number: '7.250'": swap(b"7.25", b"7.250"),
+    "family temperature without HELP": swap(b"# HELP temperature Now.\n", b""),
+    "an exemplar of a bucket that counted nothing": swap(b'"0.005"} 1', b'"0.005"} 2'),
+    "an exemplar's value is inf": swap(b'{trace_id="ab"} 1 ', b'{trace_id="ab"} +Inf '),
+    "labels of an exemplar": swap(b'{trace_id="ab"}', b'{a="b",a="c"}'),
 }
 
 
@@ -380,6 +387,7 @@ PROTOBUF_DEFECTS = {
     "a varint of more than ten bytes": b"\x80" * 10 + b"\1",
     "a varint of more than 64 bits": b"\xff" * 9 + b"\x02",
     "a torn field": b"\3\x0a\7a",
+    "does not end in its unit 'bytes'": varint(15) + field(1, "a") + field(2, "A") + field(3, 0) + field(5, "bytes"),
     "wire type 3": b"\1\x0b",
     "wire type 5": b"\5\x0dabcd",
     "unknown field 9": body(echo=ECHO + field(9, 1)),
