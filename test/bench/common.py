@@ -17,7 +17,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 SERVERS = {
     "echod": ("echod", "/muzz.Service/Echo",
               ["serve", "--grpc.listen-address=127.0.0.1:{port}",
-               "--web.listen-address=127.0.0.1:0", "--log.level=warn"]),
+               "--web.listen-address=127.0.0.1:{web}", "--log.level=warn"]),
     "floor": ("bench_floor", "/bench.Echoer/Echo", ["{port}"]),
     "c++": ("bench_peer", "/bench.Echoer/Echo", ["{port}"]),
 }
@@ -78,11 +78,11 @@ def prepare(build_dir, wanted):
 class Server:
     """A running server; ends with the block that it is used in."""
 
-    def __init__(self, name, program, core, *more):
+    def __init__(self, name, program, core, *more, stdin=subprocess.DEVNULL):
         _, self.path, arguments = SERVERS[name]
-        self.name, self.port = name, free_port()
-        command = [program] + [a.format(port=self.port) for a in arguments] + list(more)
-        self.process = subprocess.Popen(pinned(core, command), stdin=subprocess.DEVNULL,
+        self.name, self.port, self.web = name, free_port(), free_port()
+        command = [program] + [a.format(port=self.port, web=self.web) for a in [*arguments, *more]]
+        self.process = subprocess.Popen(pinned(core, command), stdin=stdin,
                                         stdout=subprocess.DEVNULL)
         self.pid = self.process.pid  # taskset becomes the server
 
