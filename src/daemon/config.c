@@ -80,11 +80,11 @@ static const struct option table[] = {
 	  .help = "Time that calls have to finish after that; then they are cut." },
 #undef GROUP
 #define GROUP "Echo"
-	{ ROW("echo.delay", OPTION_CUSTOM, echo_delay), .placeholder = "DELAY", .value = "none",
-	  .parse = echo_delay_parse,
+	{ ROW("echo.delay", OPTION_CUSTOM, faults.delay), .placeholder = "DELAY", .value = "none",
+	  .parse = delay_parse,
 	  .help = "Delay of each reply: none, a duration, or uniform:LOW,HIGH (whole "
 		  "milliseconds, HIGH excluded)." },
-	{ ROW("echo.seed", OPTION_UINT, echo_seed), .placeholder = "N", .min = 1,
+	{ ROW("echo.seed", OPTION_UINT, faults.seed), .placeholder = "N", .min = 1,
 	  .help = "Where the drawing of delays begins: the same seed, the same delays one after "
 		  "the other. Where it is not given each start has its own." },
 	{ ROW("echo.identify", OPTION_BOOL, echo_identify), .value = "true",

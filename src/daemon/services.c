@@ -23,9 +23,7 @@ int services_add(struct services *services, struct grpc_server *server, struct m
 
 	assert(well_formed);
 	(void)well_formed;
-	services->echo.delay = config->echo_delay;
-	random_seed(&services->echo.random,
-		    config->echo_seed ? config->echo_seed : random_next(random));
+	faults_use(&services->echo.faults, &config->faults, random_next(random));
 	if (config->echo_max_runs > 0) {
 		services->runs = runs_new(config->echo_max_runs, &meters->runs);
 		if (!services->runs) {

@@ -1,64 +1,125 @@
 /*
- * The happy path: the request is in -> the delay is drawn -> its timer fires ->
- * the same bytes go back. What can fail: the call closes first (cancelled,
- * expired, connection lost), and the timer is stopped.
+ * The happy path: headers are in -> what the call is to meet is drawn -> the request is
+ * in -> the delay is over -> the same bytes go back, or the fault is met. What can fail:
+ * the call closes first (cancelled, expired, connection lost), and the timer is stopped;
+ * then it has met no fault.
  */
 #include "service/echo.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "base/options.h"
 #include "base/utf8.h"
 #include "echo.pb-c.h"
+#include "service/faults_call.h"
 
 struct echo {
 	struct timer due;
 	struct grpc_call *call;
 	const Echo__EchoRequest *request;
 	struct runs_ticket ticket;
+	struct faults_draw draw;
+	int64_t wait_begun_ns; /* on purpose: while `due` is active */
+	int64_t waited_ns;     /* ... and is over */
 };
 
-static void on_due(struct timer *timer)
+static void wait_for(struct echo *echo, int64_t delay_ns, void (*fire)(struct timer *timer))
+{
+	struct timers *timers = grpc_call_timers(echo->call);
+
+	echo->wait_begun_ns = timers_now(timers);
+	timer_init(&echo->due, fire);
+	timer_start_at(timers, &echo->due, echo->wait_begun_ns + delay_ns);
+}
+
+/* How late the timer is counts as ours. */
+static struct echo *waited(struct timer *timer)
 {
 	struct echo *echo = container_of(timer, struct echo, due);
+
+	echo->waited_ns += timer->due_ns - echo->wait_begun_ns;
+	return echo;
+}
+
+static void on_hung(struct timer *timer)
+{
+	faults_hung(waited(timer)->call);
+}
+
+static void answer(struct echo *echo)
+{
+	const struct echo_service *service = grpc_call_context(echo->call);
 	Echo__EchoResponse response = ECHO__ECHO_RESPONSE__INIT;
 
 	response.message = echo->request->message;
-	grpc_call_send(echo->call, &response);
-	grpc_call_finish(echo->call, GRPC_OK, NULL);
+	if (echo->draw.kind == FAULT_NONE) {
+		grpc_call_send(echo->call, &response);
+		grpc_call_finish(echo->call, GRPC_OK, NULL);
+		return;
+	}
+	faults_inject(&service->faults, echo->call, &echo->draw, &response);
+	if (echo->draw.kind == FAULT_HANG) {
+		wait_for(echo, service->faults.plan.hang_limit_ns, on_hung);
+	}
 }
 
-static int64_t draw(struct echo_service *service)
+static void on_due(struct timer *timer)
 {
-	const struct echo_delay *delay = &service->delay;
+	struct echo *echo = waited(timer);
 
-	if (delay->kind != ECHO_DELAY_UNIFORM) {
-		return delay->low_ns;
+	if (timer->due_ns < grpc_call_deadline_ns(echo->call)) { /* else it has expired */
+		answer(echo);
 	}
-	return delay->low_ns +
-	       (int64_t)random_below(&service->random,
-				     (uint64_t)((delay->high_ns - delay->low_ns) / NS_PER_MS)) *
-		       NS_PER_MS;
+}
+
+static void on_opened(struct grpc_call *call)
+{
+	struct echo_service *service = grpc_call_context(call);
+	struct echo *echo = grpc_call_state(call);
+	char why[256];
+	int asked = 0;
+
+	echo->call = call;
+	if (service->allow_metadata_faults) {
+		asked = faults_asked(&service->faults, grpc_call_metadata(call), &echo->draw, why,
+				     sizeof(why));
+	}
+	if (asked < 0) {
+		grpc_call_finish(call, GRPC_INVALID_ARGUMENT, why);
+	} else if (asked == 0 && !faults_idle(&service->faults)) {
+		faults_draw(&service->faults, &echo->draw);
+	}
 }
 
 static void on_message(struct grpc_call *call, const void *message)
 {
 	struct echo_service *service = grpc_call_context(call);
 	struct echo *echo = grpc_call_state(call);
-	int64_t delay = service->delay.kind == ECHO_DELAY_NONE ? 0 : draw(service);
 
 	runs_received(service->runs, grpc_call_metadata(call), &echo->ticket);
-	echo->call = call;
 	echo->request = message;
 	if (grpc_call_was_compressed(call)) {
 		grpc_call_compress(call, true); /* what came compressed goes back compressed */
 	}
-	if (delay == 0) {
-		on_due(&echo->due);
+	if (echo->draw.delay_ns == 0) {
+		answer(echo);
 	} else {
-		timer_init(&echo->due, on_due);
-		timer_start(grpc_call_timers(call), &echo->due, delay);
+		faults_delay(&service->faults, call, &echo->draw);
+		wait_for(echo, echo->draw.delay_ns, on_due);
+	}
+}
+
+static void count(const struct echo_meters *meters, struct echo *echo)
+{
+	int64_t ended_ns = grpc_call_ended_ns(echo->call);
+	int64_t spent_ns = ended_ns - grpc_call_started_ns(echo->call);
+
+	if (timer_active(&echo->due)) {
+		echo->waited_ns += MAX(ended_ns - echo->wait_begun_ns, 0);
+	}
+	if (meters->delay_ns && echo->waited_ns > 0) {
+		counter_add(meters->delay_ns, (uint64_t)echo->waited_ns);
+	}
+	if (meters->overhead) {
+		histogram_observe(meters->overhead,
+				  (double)MAX(spent_ns - echo->waited_ns, 0) / (double)NS_PER_S);
 	}
 }
 
@@ -68,6 +129,8 @@ static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome
 	struct echo_service *service = grpc_call_context(call);
 	struct echo *echo = grpc_call_state(call);
 
+	echo->call = call;
+	count(&service->meters, echo);
 	timer_stop(grpc_call_timers(call), &echo->due);
 	runs_received(service->runs, grpc_call_metadata(call), &echo->ticket);
 	if (outcome->origin == GRPC_FROM_HERE) {
@@ -93,6 +156,7 @@ static bool valid_response(const void *message)
 }
 
 static const struct grpc_call_events events = {
+	.opened = on_opened,
 	.message = on_message,
 	.closed = on_closed,
 };
@@ -115,43 +179,3 @@ const struct grpc_service echo_service = {
 	.methods = methods,
 	.n_methods = ARRAY_SIZE(methods),
 };
-
-int echo_delay_parse(const char *text, void *ret_delay, char *why, size_t size)
-{
-	struct echo_delay *ret = ret_delay, delay = { 0 };
-	char low[32];
-	const char *comma;
-
-	if (strcmp(text, "none") == 0) {
-		*ret = delay;
-		return 0;
-	}
-	if (strncmp(text, "uniform:", 8) != 0) {
-		delay.kind = ECHO_DELAY_FIXED;
-		if (parse_duration(text, &delay.low_ns, why, size) < 0) {
-			snprintf(why, size,
-				 "is neither none, nor a duration, nor uniform:LOW,HIGH");
-			return -1;
-		}
-		*ret = delay;
-		return 0;
-	}
-	text += 8;
-	comma = strchr(text, ',');
-	if (!comma || (size_t)(comma - text) >= sizeof(low)) {
-		snprintf(why, size, "needs two durations: uniform:LOW,HIGH");
-		return -1;
-	}
-	snprintf(low, sizeof(low), "%.*s", (int)(comma - text), text);
-	delay.kind = ECHO_DELAY_UNIFORM;
-	if (parse_duration(low, &delay.low_ns, why, size) < 0 ||
-	    parse_duration(comma + 1, &delay.high_ns, why, size) < 0) {
-		return -1;
-	}
-	if (delay.high_ns - delay.low_ns < NS_PER_MS) {
-		snprintf(why, size, "needs a HIGH at least 1ms above LOW");
-		return -1;
-	}
-	*ret = delay;
-	return 0;
-}

@@ -1,32 +1,30 @@
 /*
- * muzz.Service: Echo answers with the request's message, byte for byte, after
- * an optional delay. A delay is a timer: it costs no thread, and a cancelled or
- * expired call ends at once.
+ * muzz.Service: Echo answers with the request's message, byte for byte, after what
+ * faults.h does to the call: a delay, then perhaps a fault. A delay is a timer: it costs
+ * no thread, and a cancelled or expired call ends at once.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "base/random.h"
 #include "grpc/call.h"
+#include "metrics/histogram.h"
+#include "service/faults.h"
 #include "service/runs.h"
 
-enum echo_delay_kind { ECHO_DELAY_NONE, ECHO_DELAY_FIXED, ECHO_DELAY_UNIFORM };
-
-/* Uniform: a whole number of milliseconds in [low_ns, high_ns). */
-struct echo_delay {
-	enum echo_delay_kind kind;
-	int64_t low_ns, high_ns;
+/* Each may be NULL. */
+struct echo_meters {
+	struct counter *delay_ns;   /* that calls waited on purpose: delayed, or hung */
+	struct histogram *overhead; /* seconds of every ended call without that */
 };
 
-/* "none", "50ms", "uniform:0s,5s". 0, or -1 with a reason. The shape of option.parse. */
-int echo_delay_parse(const char *text, void *ret_delay, char *why, size_t size);
-
-/* The context that grpc_server_add() is given. */
+/* The context that grpc_server_add() is given. Zeroed it answers at once. */
 struct echo_service {
-	struct echo_delay delay;
-	struct random random;
-	struct runs *runs; /* where calls of load runs are noted; NULL: nowhere */
+	struct faults faults;
+	bool allow_metadata_faults; /* callers may ask for delays and faults */
+	struct runs *runs;          /* where calls of load runs are noted; NULL: nowhere */
+	struct echo_meters meters;
 };
 
 extern const struct grpc_service echo_service;

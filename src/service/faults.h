@@ -10,8 +10,9 @@
  * FAULTS_RANDOM throws the die. FAULTS_EVERY_NTH has an accumulator for each fault, in
  * the order of the plan: each arrival adds its share to each, and the first that has
  * reached 100 % is taken and pays 100 % back. So of N calls exactly floor(N * share)
- * meet a fault that is the only one; of several none is ever late by more calls than
- * there are faults.
+ * meet a fault that is the only one. Of several some are ready at the same call; then
+ * the first is met and the others wait, so of n faults together less than n are owed at
+ * any time, and each is met floor(N * share) times less what is owed to it.
  */
 #pragma once
 
@@ -22,7 +23,9 @@
 #include "base/buffer.h"
 #include "base/random.h"
 #include "grpc/status.h"
-#include "metrics/build.h"
+#include "metrics/counter.h"
+
+struct build;
 
 /* Shares are whole billionths: 2 % is 20,000,000, and 0.0000001 % is the least. */
 #define FAULTS_WHOLE UINT32_C(1000000000)
@@ -33,14 +36,14 @@ enum delay_kind {
 	DELAY_NONE,
 	DELAY_FIXED,
 	DELAY_UNIFORM,     /* whole milliseconds in [low, high) */
-	DELAY_NORMAL,      /* a draw below zero is drawn again */
-	DELAY_EXPONENTIAL, /* of that mean */
+	DELAY_NORMAL,      /* a draw below zero, or above the longest, is drawn again */
+	DELAY_EXPONENTIAL, /* of that mean; a draw above the longest is drawn again */
 	DELAY_WEIGHTED,    /* each with its share of the calls; the rest are not delayed */
 	DELAY_PERCENTILES, /* linear between the points, from 0 at 0 %; constant above the last */
 };
 
 #define DELAY_MAX_POINTS 16
-/* Longer than any test waits; a longer one is refused, and a longer draw cannot be. */
+/* Longer than any test waits: a longer one is refused, and none is drawn. */
 #define DELAY_LONGEST_NS (3600 * NS_PER_S)
 
 struct delay_point {
@@ -65,7 +68,7 @@ int delay_parse(const char *text, void *ret_delay, char *why, size_t size);
 /* As it is parsed. 0 or -ENOMEM. */
 int delay_print(const struct delay *delay, struct buffer *out);
 int64_t delay_draw(const struct delay *delay, struct random *random);
-/* Of the distribution that is drawn from: in seconds. q in [0, 1]; of 1 it may be infinite. */
+/* Of the distribution that is drawn from, redrawing included: in seconds. q in [0, 1]. */
 double delay_quantile(const struct delay *delay, double q);
 double delay_mean(const struct delay *delay);
 
@@ -87,6 +90,11 @@ enum fault_kind {
 		FAULT_KINDS
 };
 
+/* "UNAVAILABLE", "reset": the plan's own word. Static. */
+const char *fault_name(enum fault_kind kind, enum grpc_status status);
+/* What a call counts as that meets one of FAULT_ABORTS. */
+enum grpc_status fault_counts_as(enum fault_kind kind);
+
 struct fault {
 	enum fault_kind kind;
 	enum grpc_status status; /* FAULT_STATUS */
@@ -103,18 +111,23 @@ struct fault_list {
 enum faults_mode { FAULTS_RANDOM, FAULTS_EVERY_NTH };
 extern const char *const faults_modes[]; /* "random", "every-nth", NULL */
 
+#define FAULTS_LEAST_HANG_NS   NS_PER_MS
+#define FAULTS_LONGEST_HANG_NS (3600 * NS_PER_S)
+
 struct faults_plan {
 	struct delay delay;
 	struct fault_list statuses, aborts; /* drawn in this order */
 	int mode;                           /* enum faults_mode */
 	uint64_t seed;                      /* 0: drawn anew where the plan is put to use */
-	int64_t hang_limit_ns;              /* a call that hangs ends by then */
+	int64_t hang_limit_ns;              /* a call that hangs ends by then; FAULTS_..._HANG_NS */
 	bool unhealthy;                     /* health says NOT_SERVING, and calls are served */
 };
 
 /* "UNAVAILABLE:2,INTERNAL:0.5" and "reset:0.1,hang:1", in percent; or "none". As delay_parse(). */
 int faults_status_parse(const char *text, void *ret_list, char *why, size_t size);
 int faults_abort_parse(const char *text, void *ret_list, char *why, size_t size);
+/* One by its name, without a share. False: there is none of that name. */
+bool fault_parse(struct str name, struct fault *ret);
 /* What one part cannot see: together more than 100 %. 0, or -1 with a reason. */
 int faults_plan_check(const struct faults_plan *plan, char *why, size_t size);
 /*
@@ -135,12 +148,27 @@ struct faults_meters {
 	struct counter *delayed;                      /* calls that a delay was begun for */
 };
 
+#define FAULTS_STATISTICS 4 /* mean, p50, p90, p99 */
+
+/* Zeroed it does nothing to any call, and counts nothing. */
 struct faults {
 	struct faults_plan plan;
-	struct random delay_dice, fault_dice; /* independent of each other */
-	uint32_t owed[FAULTS_MOST];           /* the accumulators, below 2 * FAULTS_WHOLE */
+	struct random delay_dice;   /* seeded with the seed */
+	struct random fault_dice;   /* ... with its complement: independent of the other */
+	struct random asked_dice;   /* for delays that callers ask for */
+	uint64_t owed[FAULTS_MOST]; /* the accumulators: of statuses, then of aborts */
 	struct faults_meters meters;
+	/* What the plan says, for those who scrape. */
+	double ratio_by_status[GRPC_STATUS_COUNT], ratio_by_kind[FAULT_KINDS];
+	double expected_delay[FAULTS_STATISTICS];
 };
+
+/* No call is delayed or meets a fault, so that none need be drawn for. */
+static inline bool faults_idle(const struct faults *faults)
+{
+	return faults->plan.delay.kind == DELAY_NONE &&
+	       faults->plan.statuses.n + faults->plan.aborts.n == 0;
+}
 
 /* What a call is to meet. */
 struct faults_draw {
@@ -162,3 +190,5 @@ void faults_register(struct faults *faults, struct build *build);
 void faults_use(struct faults *faults, const struct faults_plan *plan, uint64_t seed);
 /* Of a call that arrives. */
 void faults_draw(struct faults *faults, struct faults_draw *ret);
+/* A call has met it: counts, if it is one. */
+void faults_injected(const struct faults *faults, const struct faults_draw *draw);

@@ -191,9 +191,9 @@ static void serve(struct served *served, uint8_t choices, uint8_t more)
 	host_init(&served->world.host);
 	served->world.host.aside = on_aside;
 	served->world.host.settled = on_settled;
-	random_seed(&served->echo.random, 1);
+	random_seed(&served->echo.faults.delay_dice, 1);
 	if (choices & SLOW_ECHO) {
-		served->echo.delay = (struct echo_delay){ ECHO_DELAY_UNIFORM, 0, 5 * NS_PER_S };
+		served->echo.faults.plan.delay = (struct delay){ DELAY_UNIFORM, 0, 5 * NS_PER_S };
 	}
 	served->server = grpc_server_new(&options);
 	MUST(served->server);

@@ -67,7 +67,8 @@ static struct grpc_call *begin(struct pair *pair, struct record *record, int whi
 /* Connect; calls that are answered, gathered in pieces, late, or cancelled; drain. */
 static void scene(void)
 {
-	static struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, NS_PER_MS, 0 } };
+	static struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED,
+								   .low_ns = NS_PER_MS } };
 	struct pair pair;
 	struct record records[CALLS];
 	bool began[CALLS];

@@ -60,7 +60,8 @@ static void calls_wait_for_room_under_the_peers_stream_limit(void **state)
 
 static void a_deadline_ends_a_delayed_call_at_both_ends(void **state)
 {
-	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, 10 * NS_PER_S, 0 } };
+	struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED,
+							    .low_ns = 10 * NS_PER_S } };
 	struct pair pair;
 	struct record record;
 
@@ -83,7 +84,8 @@ static void a_deadline_ends_a_delayed_call_at_both_ends(void **state)
 
 static void a_cancelled_call_leaves_nothing_at_the_server(void **state)
 {
-	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, 10 * NS_PER_S, 0 } };
+	struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED,
+							    .low_ns = 10 * NS_PER_S } };
 	struct pair pair;
 	struct record record;
 
@@ -107,7 +109,8 @@ static void a_cancelled_call_leaves_nothing_at_the_server(void **state)
 
 static void a_lost_connection_ends_its_calls_unavailable(void **state)
 {
-	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, 10 * NS_PER_S, 0 } };
+	struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED,
+							    .low_ns = 10 * NS_PER_S } };
 	struct pair pair;
 	struct record record;
 
@@ -142,7 +145,7 @@ static void a_call_that_finds_no_server_says_so(void **state)
 
 static void a_drain_finishes_what_runs_and_later_calls_reconnect(void **state)
 {
-	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, NS_PER_S, 0 } };
+	struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED, .low_ns = NS_PER_S } };
 	struct pair pair;
 	struct record before, after;
 
@@ -419,7 +422,7 @@ static void what_is_sent_once_is_not_remembered(void **state)
 
 static void a_reset_between_send_and_flush_closes_the_call_once(void **state)
 {
-	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, NS_PER_S, 0 } };
+	struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED, .low_ns = NS_PER_S } };
 	struct counter ok = { 0 }, failed = { 0 }, started = { 0 };
 	struct gauge in_flight = { 0 };
 	struct histogram latency;
@@ -490,7 +493,7 @@ static void a_peer_that_never_reads_is_held_to_the_room(void **state)
 static void messages_of_all_calls_stay_within_the_budget(void **state)
 {
 	enum { CALLS = 12, BYTES = 100 * 1024 };
-	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, NS_PER_S, 0 } };
+	struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED, .low_ns = NS_PER_S } };
 	struct grpc_server_limits limits = grpc_server_default_limits;
 	struct gauge buffered = { 0 };
 	struct pair pair;
@@ -530,7 +533,8 @@ static void messages_of_all_calls_stay_within_the_budget(void **state)
 
 static void a_cancelled_call_closes_though_its_peer_never_reads(void **state)
 {
-	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, 10 * NS_PER_S, 0 } };
+	struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED,
+							    .low_ns = 10 * NS_PER_S } };
 	struct pair pair;
 	struct record record;
 	struct buffer none = BUFFER_INIT;
@@ -551,7 +555,7 @@ static void a_cancelled_call_closes_though_its_peer_never_reads(void **state)
 static void the_end_of_input_in_any_state_ends_the_calls_once(void **state)
 {
 	enum { BEFORE_ANY, PREFACE, IN_FLIGHT, HALF_SENT, AFTER, MOMENTS };
-	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, NS_PER_S, 0 } };
+	struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED, .low_ns = NS_PER_S } };
 
 	(void)state;
 	for (int moment = 0; moment < MOMENTS; moment++) {

@@ -92,7 +92,8 @@ static void an_answer_that_is_too_large_to_send_resets_its_stream(void **state)
 
 static void a_deadline_also_ends_a_call_whose_reply_is_held_back(void **state)
 {
-	struct echo_service slow = { .delay = { ECHO_DELAY_FIXED, 10 * NS_PER_MS, 0 } };
+	struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED,
+							    .low_ns = 10 * NS_PER_MS } };
 	struct grpc_server_limits limits = grpc_server_default_limits;
 	char *text = text_of(1000);
 	struct counter late = { 0 };

@@ -222,7 +222,7 @@ static void serve(struct setting *setting)
 {
 	*setting = (struct setting){ .now_ns = NS_PER_S };
 	timers_init(&setting->timers, clock_of, setting);
-	setting->echo.delay = (struct echo_delay){ ECHO_DELAY_FIXED, NS_PER_S, NS_PER_S };
+	setting->echo.faults.plan.delay = (struct delay){ DELAY_FIXED, .low_ns = NS_PER_S };
 	setting->limits = grpc_server_default_limits;
 	setting->limits.max_message_bytes = MIB;
 	setting->limits.max_buffered_bytes = 64 * MIB;

@@ -81,9 +81,9 @@ static _Noreturn void serve(int fd, const char *delay)
 	char why[128];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	random_seed(&echo.random, 1);
+	random_seed(&echo.faults.delay_dice, 1);
 	server.grpc = grpc_server_new(&options);
-	if (echo_delay_parse(delay, &echo.delay, why, sizeof(why)) < 0 ||
+	if (delay_parse(delay, &echo.faults.plan.delay, why, sizeof(why)) < 0 ||
 	    grpc_server_add(server.grpc, &echo_service, &echo, NULL) < 0 ||
 	    address_parse("127.0.0.1:0", NULL, &spec, why, sizeof(why)) < 0 ||
 	    listener_open(server.loop, &spec, 100, NULL, &events, &server, &listener) < 0) {

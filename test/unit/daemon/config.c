@@ -65,8 +65,8 @@ static void defaults_are_the_documented_ones(void **state)
 	assert_int_equal(config->log_format, LOG_FORMAT_LOGFMT);
 	assert_int_equal(config->shutdown_delay_ns, 0);
 	assert_int_equal(config->shutdown_grace_ns, 15 * NS_PER_S);
-	assert_int_equal(config->echo_delay.kind, ECHO_DELAY_NONE);
-	assert_int_equal(config->echo_seed, 0);
+	assert_int_equal(config->faults.delay.kind, DELAY_NONE);
+	assert_int_equal(config->faults.seed, 0);
 	assert_true(config->echo_identify);
 	assert_int_equal(config->echo_max_runs, 8);
 	assert_false(config->grpc_interop);
@@ -113,9 +113,9 @@ static void every_flag_is_taken(void **state)
 	assert_int_equal(config->log_format, LOG_FORMAT_JSON);
 	assert_int_equal(config->shutdown_delay_ns, 2 * NS_PER_S);
 	assert_int_equal(config->shutdown_grace_ns, 60 * NS_PER_S);
-	assert_int_equal(config->echo_delay.kind, ECHO_DELAY_UNIFORM);
-	assert_int_equal(config->echo_delay.high_ns, 5 * NS_PER_S);
-	assert_true(config->echo_seed == UINT64_MAX);
+	assert_int_equal(config->faults.delay.kind, DELAY_UNIFORM);
+	assert_int_equal(config->faults.delay.high_ns, 5 * NS_PER_S);
+	assert_true(config->faults.seed == UINT64_MAX);
 	assert_false(config->echo_identify);
 	assert_int_equal(config->echo_max_runs, 0);
 	assert_true(config->grpc_interop);

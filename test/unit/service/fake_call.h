@@ -31,7 +31,7 @@ struct grpc_call {
 	const struct grpc_method *method;
 	void *context;
 	struct timers timers;
-	int64_t now_ns;
+	int64_t now_ns, deadline_ns, ended_ns; /* it began at 0; ended_ns 0: now */
 	struct arena arena;
 	struct metadata metadata;
 
@@ -46,6 +46,8 @@ struct grpc_call {
 	bool finished;
 	enum grpc_status status;
 	char text[256];
+	bool broken, cancelled;
+	enum grpc_break how;
 
 	/* what it is answered */
 	int send_result;
@@ -63,7 +65,11 @@ static int64_t call_clock(void *context)
 static void call_begin(struct grpc_call *call, const struct grpc_service *service,
 		       const char *method, void *context)
 {
-	*call = (struct grpc_call){ .context = context, .status = GRPC_STATUS_COUNT };
+	*call = (struct grpc_call){
+		.context = context,
+		.status = GRPC_STATUS_COUNT,
+		.deadline_ns = INT64_MAX,
+	};
 	for (size_t i = 0; i < service->n_methods; i++) {
 		if (strcmp(service->methods[i].name, method) == 0) {
 			call->method = &service->methods[i];
@@ -181,6 +187,23 @@ void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const cha
 	grpc_call_finish_details(call, status, str_from(message), (struct bytes){ 0 });
 }
 
+void grpc_call_cancel(struct grpc_call *call, enum grpc_status status)
+{
+	if (!call->finished) {
+		call->finished = call->cancelled = true;
+		call->status = status;
+	}
+}
+
+void grpc_call_break(struct grpc_call *call, enum grpc_break how, const void *message)
+{
+	assert_non_null(message);
+	if (!call->finished) {
+		call->finished = call->broken = true;
+		call->how = how;
+	}
+}
+
 void grpc_call_compress(struct grpc_call *call, bool on)
 {
 	call->compress = on;
@@ -245,4 +268,20 @@ void *grpc_call_context(struct grpc_call *call)
 struct timers *grpc_call_timers(struct grpc_call *call)
 {
 	return &call->timers;
+}
+
+int64_t grpc_call_started_ns(const struct grpc_call *call)
+{
+	(void)call;
+	return 0;
+}
+
+int64_t grpc_call_deadline_ns(const struct grpc_call *call)
+{
+	return call->deadline_ns;
+}
+
+int64_t grpc_call_ended_ns(const struct grpc_call *call)
+{
+	return call->ended_ns ? call->ended_ns : call->now_ns;
 }
