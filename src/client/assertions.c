@@ -28,6 +28,9 @@
 	X(CONNECTIONS_OPENED, "connections.opened", run->results.connections.opened) \
 	X(CONNECTIONS_LOST, "connections.lost", run->results.connections.lost)       \
 	X(GOAWAYS, "goaways", count_goaways(&run->results))                          \
+	X(INJECTED, "injected", recorder_injected(&run->results))                    \
+	X(NOT_INJECTED, "not_injected", recorder_not_injected(&run->results))        \
+	X(DELAYED, "delayed", latencies_count(run->results.delay))                   \
 	X(UNRECONCILED, "unreconciled", count_unreconciled(&run->reconciliation))
 
 enum count {
@@ -62,8 +65,9 @@ struct assertion {
 		METRIC_MAX,
 		METRIC_CPU_PER_CALL, /* up to here durations */
 		METRIC_ERROR_RATE,
-		METRIC_ACHIEVED_RATE,
+		METRIC_ACHIEVED_RATE, /* the next are counts */
 		METRIC_CODE,
+		METRIC_INJECTED,
 		METRIC_COUNT
 	} metric;
 	enum { LATENCY, SERVICE, LAG } of; /* quantiles, min, mean, max */
@@ -147,11 +151,12 @@ static bool read_count(struct str name, struct assertion *assertion)
 	return false;
 }
 
-static bool read_code(struct str name, struct assertion *assertion)
+/* code.NAME, or injected.NAME. */
+static bool read_code(struct str name, enum metric metric, struct assertion *assertion)
 {
 	for (size_t i = 0; i < GRPC_STATUS_COUNT; i++) {
 		if (str_equal(name, str_from(grpc_status_name((int)i)))) {
-			assertion->metric = METRIC_CODE;
+			assertion->metric = metric;
 			assertion->index = i;
 			return true;
 		}
@@ -169,10 +174,16 @@ static int read_metric(struct str name, struct assertion *assertion, char *why, 
 	struct str summary = name;
 
 	if (str_has_prefix(name, STR("code."))) {
-		return read_code(without(name, STR("code.")), assertion)
+		return read_code(without(name, STR("code.")), METRIC_CODE, assertion)
 			       ? 0
 			       : reject(why, size,
 					"names no status of gRPC (as in code.UNAVAILABLE)");
+	}
+	if (str_has_prefix(name, STR("injected."))) {
+		return read_code(without(name, STR("injected.")), METRIC_INJECTED, assertion)
+			       ? 0
+			       : reject(why, size,
+					"names no status of gRPC (as in injected.UNAVAILABLE)");
 	}
 	if (str_has_prefix(name, STR("service."))) {
 		assertion->of = SERVICE;
@@ -194,7 +205,8 @@ static int read_metric(struct str name, struct assertion *assertion, char *why, 
 		return reject(why, size,
 			      "asserts something of \"%" STR_FMT "\", which is none of "
 			      "[service.|lag.]pN (0 < N <= 100), min, mean, max; error_rate, "
-			      "achieved_rate, cpu_per_call; code.NAME, calls, ok, errors, "
+			      "achieved_rate, cpu_per_call; code.NAME, injected.NAME, "
+			      "calls, ok, errors, injected, not_injected, delayed, "
 			      "mismatched, never_found, unfinished, never_sent, deferred, "
 			      "retries, connections.opened, connections.lost, goaways, "
 			      "unreconciled",
@@ -232,7 +244,7 @@ static int read_limit(struct str text, struct assertion *assertion, char *why, s
 		number.len--;
 		number = str_trim(number);
 	}
-	if (assertion->metric == METRIC_CODE || assertion->metric == METRIC_COUNT) {
+	if (assertion->metric >= METRIC_CODE) {
 		if (!memchr(text.data, '.', text.len) && read_decimal(text, 0, &assertion->limit)) {
 			return 0;
 		}
@@ -327,10 +339,12 @@ static uint64_t count_unreconciled(const struct run_reconciliation *both)
 	uint64_t lacking = 0, surplus = 0, calls;
 
 	for (size_t i = 0; i < GRPC_STATUS_COUNT; i++) {
-		if (both->by_status[i] < 0) {
-			lacking += (uint64_t)-both->by_status[i];
+		int64_t more = run_unexplained(both, (int)i);
+
+		if (more < 0) {
+			lacking += (uint64_t)-more;
 		} else {
-			surplus += (uint64_t)both->by_status[i];
+			surplus += (uint64_t)more;
 		}
 	}
 	calls = MAX(both->sent, both->received) - MIN(both->sent, both->received);
@@ -404,6 +418,9 @@ static bool measure(const struct run *run, const struct assertion *assertion, do
 		*ret = (double)results->by_status[assertion->index] +
 		       (assertion->index == GRPC_UNAVAILABLE ? (double)results->never_found : 0);
 		return true;
+	case METRIC_INJECTED:
+		*ret = (double)results->injected.by_status[assertion->index];
+		return true;
 	case METRIC_COUNT:
 		*ret = (double)count_of(run, assertion->index);
 		return assertion->index != COUNT_UNRECONCILED || run->reconciliation.complete;
@@ -446,7 +463,7 @@ static void format_measured(const struct assertion *assertion, double value, cha
 		} else {
 			text_duration(ns, text, size);
 		}
-	} else if (assertion->metric == METRIC_CODE || assertion->metric == METRIC_COUNT) {
+	} else if (assertion->metric >= METRIC_CODE) {
 		snprintf(text, size, "%" PRIu64, (uint64_t)value);
 	} else if (assertion->metric == METRIC_ERROR_RATE || assertion->relative) {
 		snprintf(text, size, "%.*g %%", digits, value * 100);

@@ -30,11 +30,35 @@ static void on_message(struct grpc_call *grpc_call, const void *message)
 	call->reply = client_reply(call->client, message);
 }
 
+/* Whose doing it was, where the server says so. */
+static int tell_injected(struct buffer *text, const struct call_report *result)
+{
+	struct str word =
+		result->trailing ? metadata_get(result->trailing, STR("echod-fault")) : STR("");
+	char delay[TEXT_NUMBER_MAX];
+	int err = 0;
+
+	if (word.len > 0) {
+		TEXT_PRINT(err, text, "; injected by the server (echod-fault: ");
+		TEXT_CHAIN(err, text_visible(text, word));
+		TEXT_PRINT(err, text, ")");
+		if (injected_changed(result->injected.word, result->status)) {
+			TEXT_PRINT(err, text, ", and the status was changed on its way");
+		}
+	}
+	if (result->injected.delay_ns > 0) {
+		text_duration(result->injected.delay_ns, delay, sizeof(delay));
+		TEXT_PRINT(err, text, "; delayed by %s on purpose", delay);
+	}
+	return err;
+}
+
 static void complain_of_failure(const struct call_report *result)
 {
 	struct buffer text = BUFFER_INIT;
 
-	if (text_failure(&text, result->status, result->message) == 0) {
+	if (text_failure(&text, result->status, result->message) == 0 &&
+	    tell_injected(&text, result) == 0) {
 		fprintf(stderr, "echod client: %.*s\n", (int)buffer_len(&text),
 			(const char *)buffer_bytes(&text).data);
 	} else {
@@ -124,6 +148,10 @@ static void on_closed(struct grpc_call *grpc_call, const struct grpc_outcome *ou
 		.trailing = outcome->trailers,
 	};
 
+	for (const struct metadata_entry *entry = outcome->trailers->first; entry;
+	     entry = entry->next) {
+		(void)injected_read(entry, &result.injected);
+	}
 	if (result.status == GRPC_OK && !call->replied) {
 		result.status = GRPC_INTERNAL;
 		result.message = STR("the server ended the call OK, without a reply");

@@ -67,6 +67,14 @@ int call_report_json(struct buffer *out, const struct call_report *call)
 	}
 	tree_real(&tree, root, "latency_seconds", (double)call->latency_ns / NS_PER_S);
 	tree_count(&tree, root, "attempts", call->attempts);
+	if (call->injected.word != INJECTED_NOTHING) {
+		tree_text(&tree, root, "injected",
+			  str_from(injected_word_name(call->injected.word)));
+	}
+	if (call->injected.delay_ns > 0) {
+		tree_real(&tree, root, "injected_delay_seconds",
+			  (double)call->injected.delay_ns / NS_PER_S);
+	}
 	set_metadata(&tree, "initial_metadata", call->initial);
 	set_metadata(&tree, "trailing_metadata", call->trailing);
 	if (err == 0) {

@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/util.h"
+#include "client/injected.h"
 #include "grpc/metadata.h"
 #include "grpc/status.h"
 
@@ -21,6 +22,7 @@ struct call_report {
 	int64_t latency_ns;
 	unsigned attempts;                         /* how often it was sent */
 	const struct metadata *initial, *trailing; /* may be NULL */
+	struct injected injected;                  /* by its trailers */
 };
 
 /* {"target":...,"status":"OK","code":0,...} and a newline. 0 or -ENOMEM. */

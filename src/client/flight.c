@@ -30,6 +30,20 @@ static void find_backend(const struct metadata *metadata, struct recorder_call *
 	}
 }
 
+/* What the end of an answer says, where it says more than its status: most have nothing. */
+static void read_trailers(const struct grpc_outcome *outcome, struct recorder_call *ended)
+{
+	bool named = ended->instance.len > 0 || outcome->origin != GRPC_FROM_PEER;
+
+	for (const struct metadata_entry *entry = outcome->trailers->first; entry;
+	     entry = entry->next) {
+		(void)injected_read(entry, &ended->injected);
+	}
+	if (!named) { /* headers and trailers in one block */
+		find_backend(outcome->trailers, ended);
+	}
+}
+
 static void judge(const struct slot *slot, const struct grpc_outcome *outcome,
 		  struct recorder_call *ended)
 {
@@ -65,9 +79,9 @@ static void record(struct slot *slot, struct grpc_call *call, const struct grpc_
 	judge(slot, outcome, &ended);
 	if (outcome->origin == GRPC_FROM_PEER) {
 		find_backend(grpc_call_metadata(call), &ended);
-		if (ended.instance.len == 0) { /* headers and trailers in one block */
-			find_backend(outcome->trailers, &ended);
-		}
+	}
+	if (outcome->trailers && outcome->trailers->first) {
+		read_trailers(outcome, &ended);
 	}
 	recorder_ended(slot->part->recorder, &ended);
 	instruments_call_ended(&flight->client->instruments, slot->part->recorder, &ended);

@@ -41,7 +41,7 @@ struct instruments {
 	const struct recorder *results, *warmup; /* of the run that is shown; NULL: none */
 	struct instruments_sum handled[GRPC_STATUS_COUNT];
 	struct instruments_sum goaways[HTTP2_ERROR_COUNT + 1];
-	struct instruments_sum opened, renewed;
+	struct instruments_sum opened, renewed, replies;
 };
 
 /* What there is of a run to show. Everything is borrowed until nobody can scrape any more. */

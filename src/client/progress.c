@@ -218,6 +218,10 @@ static void add_numbers(struct fields *fields, const struct progress_view *view)
 		snprintf(add(fields, 3, COLOUR_CARE)->text, FIELD_TEXT, "%" PRIu64 " deferred",
 			 view->new_deferred);
 	}
+	if (view->injected > 0) {
+		snprintf(add(fields, 4, NULL)->text, FIELD_TEXT, "%" PRIu64 " injected",
+			 view->injected);
+	}
 	if (view->lag_p99_ns > RUN_LAG_P99_NS) {
 		add_duration(fields, 3, COLOUR_CARE, "lag p99", view->lag_p99_ns);
 	}
@@ -372,6 +376,7 @@ static void look(struct progress *progress, struct progress_view *view)
 	progress->last_phase = view->look.phase;
 	progress->last_ns = now_ns - since_ns;
 	view->errors = recorder_failed(results);
+	view->injected = recorder_injected(results);
 	if (since_ns < SHORTEST_RATE_NS) { /* a phase has just begun: it is left to the next look */
 		return;
 	}

@@ -83,6 +83,7 @@ struct progress_view {
 	bool rates;               /* there was time for the next two */
 	double achieved, offered; /* calls per second since the line before */
 	uint64_t errors;          /* since the phase began: all that ended and is not OK */
+	uint64_t injected;        /* of them, those that a server says it injected */
 	uint64_t new_errors, new_deferred;
 	bool latency; /* something was answered since the line before; the next two are known */
 	int64_t p50_ns, p99_ns;

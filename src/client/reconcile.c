@@ -513,11 +513,38 @@ static int fill_server(const struct server *server, struct run_reconciled *ret, 
 	if (server->compared && !server->why[0]) {
 		ret->received = server->difference.started;
 		memcpy(ret->by_status, server->difference.handled, sizeof(ret->by_status));
+		ret->ledger = server->difference.ledger;
+		memcpy(ret->faults, server->difference.faults, sizeof(ret->faults));
 		ret->in_flight = flying;
 	} else {
 		ret->problem = run_text(run, server->why[0] ? server->why : "it was not asked");
 	}
 	return ret->url && (ret->problem || (server->compared && !server->why[0])) ? 0 : -ENOMEM;
+}
+
+/* What was injected, by the servers and by their answers, and what of it is silent. */
+static void fill_faults(const struct reconcile *reconcile, const struct recorder *totals,
+			struct run_reconciliation *ret)
+{
+	uint64_t silent[GRPC_STATUS_COUNT] = { 0 };
+
+	for (size_t i = 0; i < ret->n; i++) {
+		const struct run_reconciled *server = &ret->servers[i];
+
+		ret->ledger |= server->ledger;
+		for (int word = 0; word < INJECTED_WORDS; word++) {
+			ret->faults[word] += server->faults[word];
+		}
+		for (int status = 0; status < GRPC_STATUS_COUNT && server->ledger; status++) {
+			silent[status] += reconcile->servers[i].difference.silent[status];
+		}
+	}
+	memcpy(ret->told, totals->injected.by_word, sizeof(ret->told));
+	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
+		int64_t more = MAX(ret->by_status[status], 0);
+
+		ret->explained[status] = MIN((uint64_t)more, silent[status]);
+	}
 }
 
 int reconcile_result(const struct reconcile *reconcile, const struct recorder *totals,
@@ -548,8 +575,12 @@ int reconcile_result(const struct reconcile *reconcile, const struct recorder *t
 		uint64_t n = answered[status] + (status == GRPC_OK ? totals->mismatched : 0);
 
 		result.answered += n;
-		result.by_status[status] -= (int64_t)n;
+		if (run_reconciled_servers(&result) >
+		    0) { /* else there is nothing to differ from */
+			result.by_status[status] -= (int64_t)n;
+		}
 	}
+	fill_faults(reconcile, totals, &result);
 	if (fill_calls(reconcile, &result, run) < 0) {
 		return -ENOMEM;
 	}

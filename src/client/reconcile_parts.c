@@ -10,6 +10,8 @@
 
 #define STARTED    STR("grpc_server_started_total")
 #define HANDLED    STR("grpc_server_handled_total")
+#define INJECTED   STR("echod_faults_injected_total")
+#define TAKEN      STR("echod_fault_calls_taken_along_total")
 #define START_TIME STR("process_start_time_seconds")
 /* Counts up to here are whole numbers in a double. */
 #define MAX_COUNT 0x1p53
@@ -47,6 +49,25 @@ static int add(uint64_t *sum, double value)
 	return 0;
 }
 
+/* 1: it is no count. */
+static int add_fault(struct reconcile_counts *counts, const struct exposition_sample *sample)
+{
+	struct str kind = exposition_label(sample, STR("kind"));
+	enum grpc_status code = status_of(exposition_label(sample, STR("code")));
+	enum injected_word word =
+		str_equal(kind, STR("status")) ? (enum injected_word)code : injected_word(kind);
+	uint64_t n = 0;
+
+	counts->ledger = true;
+	if (add(&n, sample->value) != 0 || add(&counts->faults[word], sample->value) != 0) {
+		return 1;
+	}
+	if (word > INJECTED_LAST_STATUS) {
+		counts->silent[code] += n;
+	}
+	return 0;
+}
+
 static int on_sample(void *user, const struct exposition_sample *sample)
 {
 	struct reading *reading = user;
@@ -57,6 +78,12 @@ static int on_sample(void *user, const struct exposition_sample *sample)
 		counts->has_start_time = true;
 		counts->start_time = sample->value;
 		return 0;
+	}
+	if (str_equal(sample->name, INJECTED)) {
+		return add_fault(counts, sample);
+	}
+	if (str_equal(sample->name, TAKEN)) {
+		return add(&counts->silent[GRPC_UNAVAILABLE], sample->value);
 	}
 	if (!started && !str_equal(sample->name, HANDLED)) {
 		return 0;
@@ -118,7 +145,11 @@ static bool is_another(const struct reconcile_counts *before, const struct recon
 	bool fell = after->started < before->started;
 
 	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
-		fell |= after->handled[status] < before->handled[status];
+		fell |= after->handled[status] < before->handled[status] ||
+			after->silent[status] < before->silent[status];
+	}
+	for (int word = 0; word < INJECTED_WORDS; word++) {
+		fell |= after->faults[word] < before->faults[word];
 	}
 	return fell || (before->has_start_time && after->has_start_time &&
 			before->start_time != after->start_time);
@@ -136,6 +167,10 @@ bool reconcile_difference(const struct reconcile_counts *before,
 	difference.started -= before->started;
 	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
 		difference.handled[status] -= before->handled[status];
+		difference.silent[status] -= before->silent[status];
+	}
+	for (int word = 0; word < INJECTED_WORDS; word++) {
+		difference.faults[word] -= before->faults[word];
 	}
 	*ret = difference;
 	return false;

@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "client/call_set.h"
+#include "client/injected.h"
 #include "grpc/status.h"
 
 /* Of one method, as a server had counted at one instant. */
@@ -17,13 +18,21 @@ struct reconcile_counts {
 	uint64_t started;
 	uint64_t handled[GRPC_STATUS_COUNT]; /* a code that is none counts as UNKNOWN */
 	bool found;                          /* there was any series of the method */
+	bool ledger;                         /* it counts what it injects, whatever the method */
+	uint64_t faults[INJECTED_WORDS];
+	/*
+	 * Of them, and of the calls that they took along, those that may end with no status
+	 * of the server's, by the code that it counts them as.
+	 */
+	uint64_t silent[GRPC_STATUS_COUNT];
 	bool has_start_time;
 	double start_time; /* of the process */
 };
 
 /*
  * From a text exposition: grpc_server_started_total and grpc_server_handled_total, where
- * their grpc_service and grpc_method are those of `method` ("muzz.Service/Echo"), and
+ * their grpc_service and grpc_method are those of `method` ("muzz.Service/Echo"),
+ * echod_faults_injected_total, echod_fault_calls_taken_along_total, and
  * process_start_time_seconds. A method without a series has counted nothing. 0, or -1
  * with a reason.
  */

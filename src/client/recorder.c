@@ -17,6 +17,8 @@ int recorder_init(struct recorder *recorder)
 		.service_ok = latencies_new(),
 		.service_failed = latencies_new(),
 		.lag = latencies_new(),
+		.delay = latencies_new(),
+		.undelayed = latencies_new(),
 		.first_error_ns = -1,
 		.last_error_ns = -1,
 		.last_ok_ns = -1,
@@ -24,7 +26,8 @@ int recorder_init(struct recorder *recorder)
 	};
 	err = series_init(&recorder->series);
 	return recorder->latency_ok && recorder->latency_failed && recorder->service_ok &&
-			       recorder->service_failed && recorder->lag && recorder->backends
+			       recorder->service_failed && recorder->lag && recorder->delay &&
+			       recorder->undelayed && recorder->backends
 		       ? err
 		       : -ENOMEM;
 }
@@ -36,6 +39,8 @@ void recorder_deinit(struct recorder *recorder)
 	latencies_free(recorder->service_ok);
 	latencies_free(recorder->service_failed);
 	latencies_free(recorder->lag);
+	latencies_free(recorder->delay);
+	latencies_free(recorder->undelayed);
 	free(recorder->backends);
 	series_deinit(&recorder->series);
 	*recorder = (struct recorder){ 0 };
@@ -228,6 +233,24 @@ static void count_answer(struct recorder *recorder, const struct recorder_call *
 	}
 }
 
+static void count_injected(struct recorder *recorder, const struct recorder_call *call, bool ok)
+{
+	const struct injected *injected = &call->injected;
+
+	if (injected->word != INJECTED_NOTHING) {
+		recorder->injected.by_word[injected->word]++;
+		recorder->injected.by_status[call->status] += call->end == RECORDER_ANSWERED;
+		recorder->injected.changed += injected_changed(injected->word, call->status);
+	}
+	if (injected->delay_ns > 0) {
+		latencies_record(recorder->delay, injected->delay_ns);
+		if (ok && call->sent_ns >= 0) {
+			latencies_record(recorder->undelayed,
+					 call->ended_ns - call->sent_ns - injected->delay_ns);
+		}
+	}
+}
+
 void recorder_ended(struct recorder *recorder, const struct recorder_call *call)
 {
 	bool ok = call->end == RECORDER_ANSWERED && call->status == GRPC_OK;
@@ -254,6 +277,7 @@ void recorder_ended(struct recorder *recorder, const struct recorder_call *call)
 	}
 	if (call->end != RECORDER_NO_SERVER) {
 		count_answer(recorder, call, ok);
+		count_injected(recorder, call, ok);
 		latency_ns = MAX(call->ended_ns - call->intended_ns, 0);
 	}
 	if (ok) {
@@ -290,6 +314,13 @@ static void merge_counts(struct recorder *into, const struct recorder *from)
 			into->by_origin[origin][i] += from->by_origin[origin][i];
 		}
 	}
+	for (size_t i = 0; i < GRPC_STATUS_COUNT; i++) {
+		into->injected.by_status[i] += from->injected.by_status[i];
+	}
+	for (size_t i = 0; i < INJECTED_WORDS; i++) {
+		into->injected.by_word[i] += from->injected.by_word[i];
+	}
+	into->injected.changed += from->injected.changed;
 	into->mismatched += from->mismatched;
 	into->never_found += from->never_found;
 	into->answered_while_due += from->answered_while_due;
@@ -346,6 +377,8 @@ int recorder_merge(struct recorder *into, const struct recorder *from)
 	latencies_merge(into->service_ok, from->service_ok);
 	latencies_merge(into->service_failed, from->service_failed);
 	latencies_merge(into->lag, from->lag);
+	latencies_merge(into->delay, from->delay);
+	latencies_merge(into->undelayed, from->undelayed);
 	for (size_t i = 0; i < from->n_backends; i++) {
 		merge_backend(into, &from->backends[i]);
 	}
@@ -373,6 +406,21 @@ uint64_t recorder_done(const struct recorder *recorder)
 uint64_t recorder_failed(const struct recorder *recorder)
 {
 	return recorder_done(recorder) - recorder->by_status[GRPC_OK];
+}
+
+uint64_t recorder_injected(const struct recorder *recorder)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < GRPC_STATUS_COUNT; i++) {
+		n += i == GRPC_OK ? 0 : recorder->injected.by_status[i];
+	}
+	return n;
+}
+
+uint64_t recorder_not_injected(const struct recorder *recorder)
+{
+	return recorder_failed(recorder) - recorder_injected(recorder);
 }
 
 bool recorder_balanced(const struct recorder *recorder)

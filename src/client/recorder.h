@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "base/util.h"
+#include "client/injected.h"
 #include "client/series.h"
 #include "grpc/call.h"
 #include "grpc/status.h"
@@ -56,9 +57,10 @@ struct recorder_call {
 	} end;
 	enum grpc_status status;
 	enum grpc_origin origin;
-	struct str message;    /* of the status; borrowed */
-	struct str instance;   /* echod-instance of the answer; empty: none */
-	struct str connection; /* echod-connection, likewise */
+	struct str message;       /* of the status; borrowed */
+	struct str instance;      /* echod-instance of the answer; empty: none */
+	struct str connection;    /* echod-connection, likewise */
+	struct injected injected; /* by the trailers of the answer */
 };
 
 /* Who answered: one server instance, by the name that it gives itself. */
@@ -69,6 +71,20 @@ struct recorder_backend {
 	uint64_t connections[RECORDER_MAX_BACKEND_CONNECTIONS]; /* ids that it names */
 	size_t n_connections;
 	bool more_connections;
+};
+
+/*
+ * What answers said that was done to their calls on purpose. They are counted elsewhere
+ * as well, by how they ended.
+ */
+struct recorder_injected {
+	uint64_t by_status[GRPC_STATUS_COUNT]; /* of the recorder's: those that name a fault */
+	uint64_t by_word[INJECTED_WORDS];      /* by that name; INJECTED_NOTHING is 0 */
+	/*
+	 * The name is that of a status, and the answer has another: somebody between here
+	 * and there changed it.
+	 */
+	uint64_t changed;
 };
 
 /* Counted by whoever owns the connections, not per call. */
@@ -87,6 +103,7 @@ struct recorder {
 	uint64_t by_status[GRPC_STATUS_COUNT];
 	uint64_t by_origin[RECORDER_ORIGINS][GRPC_STATUS_COUNT]; /* the same calls, apart */
 	uint64_t mismatched, never_found;
+	struct recorder_injected injected;
 	/* Of the answers, those by the start of the last call that was not deferred. */
 	uint64_t answered_while_due;
 	uint64_t attempts, retries; /* streams that calls were given; of them beyond the first */
@@ -96,8 +113,10 @@ struct recorder {
 	struct latencies *latency_ok,
 		*latency_failed; /* from the intended start: what a user feels */
 	struct latencies *service_ok, *service_failed; /* from the send; of calls that were sent */
-	struct latencies *lag; /* from the intended start to the generator's hand-over; not of
+	struct latencies *lag;       /* from the intended start to the generator's hand-over; not of
 				  deferred calls. Open loop only */
+	struct latencies *delay;     /* that answers say was injected, of those that say so */
+	struct latencies *undelayed; /* of them, those in service_ok: without that delay */
 
 	/* Of the stream of results, by their ends; -1: none. */
 	int64_t first_error_ns, last_error_ns, last_ok_ns;
@@ -175,5 +194,8 @@ uint64_t recorder_answered(const struct recorder *recorder);
 uint64_t recorder_done(const struct recorder *recorder);
 /* Of them, those that are not OK. */
 uint64_t recorder_failed(const struct recorder *recorder);
+/* Of the failed, those whose answers say that they were injected; and all others of them. */
+uint64_t recorder_injected(const struct recorder *recorder);
+uint64_t recorder_not_injected(const struct recorder *recorder);
 /* Does every call have its one place, as it is said at the top? */
 bool recorder_balanced(const struct recorder *recorder);

@@ -41,6 +41,19 @@ static double failed(const struct run *run)
 	return per_call(run, (double)recorder_failed(&run->results));
 }
 
+/* Below 0: no server says that it did. */
+static double injected(const struct run *run)
+{
+	uint64_t n = recorder_injected(&run->results);
+
+	return n > 0 ? per_call(run, (double)n) : -1;
+}
+
+static double not_injected(const struct run *run)
+{
+	return injected(run) < 0 ? -1 : per_call(run, (double)recorder_not_injected(&run->results));
+}
+
 static double unfinished(const struct run *run)
 {
 	return (double)run->results.unfinished + (double)run->results.never_sent;
@@ -86,6 +99,16 @@ static const struct latencies *latency_failed(const struct recorder *results)
 	return results->latency_failed;
 }
 
+static const struct latencies *delay(const struct recorder *results)
+{
+	return results->delay;
+}
+
+static const struct latencies *undelayed(const struct recorder *results)
+{
+	return results->undelayed;
+}
+
 static const struct latencies *lag(const struct recorder *results)
 {
 	return results->lag;
@@ -99,6 +122,8 @@ static const struct figure figures[] = {
 	{ "limited by", KIND_WORD, NULL, NULL, 0 },
 	{ "calls done", KIND_NUMBER, done, NULL, 0 },
 	{ "failed", KIND_SHARE, failed, NULL, 0 },
+	{ "  injected", KIND_SHARE, injected, NULL, 0 },
+	{ "  not injected", KIND_SHARE, not_injected, NULL, 0 },
 	{ "unfinished, not sent", KIND_NUMBER, unfinished, NULL, 0 },
 	{ "deferred", KIND_NUMBER, deferred, NULL, 0 },
 	{ "connections lost", KIND_NUMBER, lost, NULL, 0 },
@@ -113,6 +138,9 @@ static const struct figure figures[] = {
 	{ "              p99", KIND_DURATION, NULL, service_ok, .99 },
 	{ "failed        p50", KIND_DURATION, NULL, latency_failed, .5 },
 	{ "              p99", KIND_DURATION, NULL, latency_failed, .99 },
+	{ "injected delay mean", KIND_DURATION, NULL, delay, MEAN },
+	{ "without delay p50", KIND_DURATION, NULL, undelayed, .5 },
+	{ "              p99", KIND_DURATION, NULL, undelayed, .99 },
 	{ "own lateness  p99", KIND_DURATION, NULL, lag, .99 },
 	{ "CPU us per call", KIND_NUMBER, cpu_us, NULL, 0 },
 	{ "bytes out per call", KIND_NUMBER, bytes_out, NULL, 0 },

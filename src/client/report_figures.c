@@ -51,6 +51,8 @@ void page_latencies(struct page *page, const struct recorder *results)
 	table_row(page, "service OK", results->service_ok);
 	table_row(page, "latency failed", results->latency_failed);
 	table_row(page, "service failed", results->service_failed);
+	table_row(page, "injected delay", results->delay);
+	table_row(page, "without delay", results->undelayed);
 	table_row(page, "own lateness", results->lag);
 	page_look(page, PAGE_FAINT);
 	page_print(page,
@@ -60,6 +62,10 @@ void page_latencies(struct page *page, const struct recorder *results)
 		   results->open_loop
 			   ? "own lateness is how much later than due this client started it\n"
 			   : "");
+	if (latencies_count(results->undelayed) > 0) {
+		page_print(page, "without delay is the service of calls that were delayed, less "
+				 "their delays\n");
+	}
 	page_look(page, PAGE_PLAIN);
 }
 

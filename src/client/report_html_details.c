@@ -60,6 +60,32 @@ static void duration_cell(struct html *html, const struct latencies *latencies, 
 	HTML(html, "</td>");
 }
 
+struct column {
+	const char *name;
+	const struct latencies *latencies;
+};
+
+/* Those of `all` that are always there, or have something to show. */
+static size_t choose_columns(const struct recorder *results, struct column *ret)
+{
+	const struct column all[] = {
+		{ "from the intended start", results->latency_ok },
+		{ "service time", results->service_ok },
+		{ "failed calls", results->latency_failed },
+		{ "injected delay", results->delay },
+		{ "service without it", results->undelayed },
+		{ "generator lag", results->lag },
+	};
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (i < 3 || latencies_count(all[i].latencies) > 0) {
+			ret[n++] = all[i];
+		}
+	}
+	return n;
+}
+
 static void latency_table(struct html *html, const struct recorder *results)
 {
 	static const struct {
@@ -69,40 +95,37 @@ static void latency_table(struct html *html, const struct recorder *results)
 		{ "p50", .5 },  { "p75", .75 },    { "p90", .9 },       { "p95", .95 },
 		{ "p99", .99 }, { "p99.9", .999 }, { "p99.99", .9999 }, { "p99.999", .99999 }
 	};
-	const struct latencies *columns[] = { results->latency_ok, results->service_ok,
-					      results->latency_failed, results->lag };
-	size_t n = latencies_count(results->lag) > 0 ? 4 : 3;
+	struct column columns[6];
+	size_t n = choose_columns(results, columns);
 
-	HTML(html, "<h3>Latencies</h3>\n");
-	table_begin(html,
-		    n == 4 ? "<th></th><th class=\"n\">from the intended start</th>"
-			     "<th class=\"n\">service time</th><th class=\"n\">failed calls</th>"
-			     "<th class=\"n\">generator lag</th>"
-			   : "<th></th><th class=\"n\">from the intended start</th>"
-			     "<th class=\"n\">service time</th>"
-			     "<th class=\"n\">failed calls</th>");
+	HTML(html, "<h3>Latencies</h3>\n<div class=\"wide\"><table>\n<thead><tr><th></th>");
+	for (size_t i = 0; i < n; i++) {
+		HTML(html, "<th class=\"n\">%s</th>", columns[i].name);
+	}
+	HTML(html, "</tr></thead>\n<tbody>\n");
 	HTML(html, "<tr><th scope=\"row\">calls</th>");
 	for (size_t i = 0; i < n; i++) {
-		count_cell(html, latencies_count(columns[i]));
+		count_cell(html, latencies_count(columns[i].latencies));
 	}
 	HTML(html, "</tr>\n<tr><th scope=\"row\">min</th>");
 	for (size_t i = 0; i < n; i++) {
-		duration_cell(html, columns[i], latencies_min(columns[i]));
+		duration_cell(html, columns[i].latencies, latencies_min(columns[i].latencies));
 	}
 	HTML(html, "</tr>\n<tr><th scope=\"row\">mean</th>");
 	for (size_t i = 0; i < n; i++) {
-		duration_cell(html, columns[i], (int64_t)(latencies_mean(columns[i]) + .5));
+		duration_cell(html, columns[i].latencies,
+			      (int64_t)(latencies_mean(columns[i].latencies) + .5));
 	}
 	for (size_t row = 0; row < ARRAY_SIZE(rows); row++) {
 		HTML(html, "</tr>\n<tr><th scope=\"row\">%s</th>", rows[row].name);
 		for (size_t i = 0; i < n; i++) {
-			duration_cell(html, columns[i],
-				      latencies_quantile(columns[i], rows[row].share));
+			duration_cell(html, columns[i].latencies,
+				      latencies_quantile(columns[i].latencies, rows[row].share));
 		}
 	}
 	HTML(html, "</tr>\n<tr><th scope=\"row\">max</th>");
 	for (size_t i = 0; i < n; i++) {
-		duration_cell(html, columns[i], latencies_max(columns[i]));
+		duration_cell(html, columns[i].latencies, latencies_max(columns[i].latencies));
 	}
 	HTML(html, "</tr>\n");
 	table_end(html);
@@ -113,8 +136,9 @@ static void latency_table(struct html *html, const struct recorder *results)
 
 /* --- how calls ended --------------------------------------------- */
 
+/* `injected` NULL: no call of the run was. */
 static void status_row(struct html *html, const char *name, const char *class, uint64_t n,
-		       uint64_t whole, const char *example)
+		       uint64_t whole, const uint64_t *injected, const char *example)
 {
 	if (n == 0) {
 		return;
@@ -122,33 +146,71 @@ static void status_row(struct html *html, const char *name, const char *class, u
 	HTML(html, "<tr><th scope=\"row\"%s>%s</th>", class, name);
 	count_cell(html, n);
 	share_cells(html, n, whole, class[0] != '\0');
+	if (injected) {
+		count_cell(html, *injected);
+	}
 	HTML(html, "<td><bdi>");
 	html_string(html, example);
 	HTML(html, "</bdi></td></tr>\n");
 }
 
+static void injected_words(struct html *html, const struct recorder *results)
+{
+	const char *before = " ";
+
+	HTML(html, "<p>The server says that it injected");
+	for (int word = INJECTED_NOTHING + 1; word < INJECTED_WORDS; word++) {
+		if (results->injected.by_word[word] > 0) {
+			HTML(html, "%s%s ", before, injected_word_name((enum injected_word)word));
+			html_count(html, results->injected.by_word[word]);
+			before = ", ";
+		}
+	}
+	HTML(html, ". Failures that it does not speak of: ");
+	html_count(html, recorder_not_injected(results));
+	HTML(html, "; it cannot speak of a reset, of a closed connection, or of a hang that ended "
+		   "here.");
+	if (results->injected.changed > 0) {
+		HTML(html, " <span class=\"bad\">Ended with another status than was injected: ");
+		html_count(html, results->injected.changed);
+		HTML(html, ".</span>");
+	}
+	HTML(html, "</p>\n");
+}
+
 static void status_table(struct html *html, const struct recorder *results)
 {
 	static const char bad[] = " class=\"bad\"";
-	uint64_t whole = results->started;
+	static const uint64_t none = 0;
+	uint64_t whole = results->started, words = 0;
+	const uint64_t *no;
 
+	for (size_t i = 0; i < INJECTED_WORDS; i++) {
+		words += results->injected.by_word[i];
+	}
+	no = words > 0 ? &none : NULL;
 	HTML(html, "<h3>How calls ended</h3>\n");
 	if (whole == 0) {
 		HTML(html, "<p>No call was started.</p>\n");
 		return;
 	}
-	table_begin(html,
-		    "<th>status</th><th class=\"n\">calls</th><th class=\"n\">share</th><th></th>"
-		    "<th>first message</th>");
+	table_begin(html, no ? "<th>status</th><th class=\"n\">calls</th><th class=\"n\">share</th>"
+			       "<th></th><th class=\"n\">injected</th><th>first message</th>"
+			     : "<th>status</th><th class=\"n\">calls</th><th class=\"n\">share</th>"
+			       "<th></th><th>first message</th>");
 	for (int i = 0; i < GRPC_STATUS_COUNT; i++) {
 		status_row(html, grpc_status_name(i), i == GRPC_OK ? "" : bad,
-			   results->by_status[i], whole, results->examples[i]);
+			   results->by_status[i], whole,
+			   no ? &results->injected.by_status[i] : NULL, results->examples[i]);
 	}
-	status_row(html, "not the echo", bad, results->mismatched, whole, "");
-	status_row(html, "no server", bad, results->never_found, whole,
+	status_row(html, "not the echo", bad, results->mismatched, whole, no, "");
+	status_row(html, "no server", bad, results->never_found, whole, no,
 		   results->examples[RECORDER_NEVER_FOUND]);
-	status_row(html, "unfinished", bad, results->unfinished, whole, "");
+	status_row(html, "unfinished", bad, results->unfinished, whole, no, "");
 	table_end(html);
+	if (words > 0) {
+		injected_words(html, results);
+	}
 }
 
 /* --- backends --------------------------------------------- */
@@ -323,11 +385,44 @@ static void difference_table(struct html *html, const struct run_reconciliation 
 	for (int i = 0; i < GRPC_STATUS_COUNT; i++) {
 		if (i == GRPC_OK || of->by_status[i] != 0) {
 			HTML(html, "<tr><th scope=\"row\">%s</th>", grpc_status_name(i));
-			difference_cell(html, of->by_status[i]);
+			difference_cell(html, run_unexplained(of, i));
+			HTML(html, "</tr>\n");
+		}
+		if (of->explained[i] > 0) {
+			HTML(html,
+			     "<tr><th scope=\"row\">%s, ended on purpose with no status of "
+			     "a server's</th>",
+			     grpc_status_name(i));
+			count_cell(html, of->explained[i]);
 			HTML(html, "</tr>\n");
 		}
 	}
 	table_end(html);
+}
+
+static void ledger_table(struct html *html, const struct run_reconciliation *of)
+{
+	bool any = false;
+
+	for (int word = INJECTED_NOTHING + 1; word < INJECTED_WORDS; word++) {
+		if (of->faults[word] == 0 && of->told[word] == 0) {
+			continue;
+		}
+		if (!any) {
+			list_begin(html, "<th>injected</th><th class=\"n\">by the servers</th>"
+					 "<th class=\"n\">told in trailers</th>");
+			any = true;
+		}
+		HTML(html, "<tr><th scope=\"row\"%s>%s</th>",
+		     run_untold(of, (enum injected_word)word) != 0 ? " class=\"bad\"" : "",
+		     injected_word_name((enum injected_word)word));
+		count_cell(html, of->faults[word]);
+		count_cell(html, of->told[word]);
+		HTML(html, "</tr>\n");
+	}
+	if (any) {
+		table_end(html);
+	}
 }
 
 static void call_by_call(struct html *html, const struct run_reconciliation *of)
@@ -373,6 +468,9 @@ static void reconciliation(struct html *html, const struct run *run)
 	reconciled_servers(html, of);
 	if (compared) {
 		difference_table(html, of);
+		if (of->ledger) {
+			ledger_table(html, of);
+		}
 	}
 	if (of->by_call) {
 		call_by_call(html, of);

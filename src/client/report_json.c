@@ -152,6 +152,7 @@ static void set_summary(struct tree *tree, const struct run *run)
 	tree_real(tree, in, "cpu_share", run_cpu_share(run));
 #define X(member, name) set_quantiles(tree, in, name, results->member);
 	REPORT_LATENCIES(X)
+	REPORT_LATER_LATENCIES(X)
 #undef X
 }
 
@@ -207,6 +208,7 @@ static void set_statuses(struct tree *tree, const struct recorder *results)
 		tree_text(tree, in, "status", str_from(grpc_status_name(status)));
 		tree_count(tree, in, "code", (uint64_t)status);
 		tree_count(tree, in, "calls", results->by_status[status]);
+		tree_count(tree, in, "injected", results->injected.by_status[status]);
 		from = tree_object(tree, in, "from");
 		for (size_t i = 0; i < RECORDER_ORIGINS; i++) {
 			tree_count(tree, from, origin_names[i], results->by_origin[i][status]);
@@ -216,6 +218,31 @@ static void set_statuses(struct tree *tree, const struct recorder *results)
 	in = tree_object(tree, tree->root, "never_found");
 	tree_count(tree, in, "calls", results->never_found);
 	set_example(tree, in, not_found);
+}
+
+/* {"UNAVAILABLE":20000,...}, without those that are 0. */
+static void set_words(struct tree *tree, json_t *in, const char *name, const uint64_t *by_word)
+{
+	json_t *words = tree_object(tree, in, name);
+
+	for (int word = INJECTED_NOTHING + 1; word < INJECTED_WORDS; word++) {
+		if (by_word[word] > 0) {
+			tree_count(tree, words, injected_word_name((enum injected_word)word),
+				   by_word[word]);
+		}
+	}
+}
+
+static void set_injected(struct tree *tree, const struct recorder *results)
+{
+	json_t *in = tree_object(tree, tree->root, "injected");
+
+	tree_count(tree, in, "failures", recorder_injected(results));
+	tree_count(tree, in, "other_failures", recorder_not_injected(results));
+	set_words(tree, in, "faults", results->injected.by_word);
+	tree_count(tree, in, "changed", results->injected.changed);
+	tree_count(tree, in, "delayed", latencies_count(results->delay));
+	tree_count(tree, in, "delay_ns", latencies_sum(results->delay));
 }
 
 static void set_timeline(struct tree *tree, const struct recorder *results)
@@ -303,12 +330,31 @@ static void set_servers(struct tree *tree, json_t *in, const struct run_reconcil
 					   one->by_status[status]);
 			}
 		}
+		if (one->ledger) {
+			set_words(tree, server, "faults", one->faults);
+		}
+	}
+}
+
+static void set_differences(struct tree *tree, json_t *in, const struct run_reconciliation *all)
+{
+	json_t *difference = tree_object(tree, in, "difference");
+	json_t *explained = tree_object(tree, in, "explained");
+
+	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
+		if (all->by_status[status] != 0) {
+			tree_ns(tree, difference, grpc_status_name(status), all->by_status[status]);
+		}
+		if (all->explained[status] > 0) {
+			tree_count(tree, explained, grpc_status_name(status),
+				   all->explained[status]);
+		}
 	}
 }
 
 static void set_reconciliation(struct tree *tree, const struct run_reconciliation *all)
 {
-	json_t *in, *difference;
+	json_t *in;
 
 	if (all->n == 0) {
 		tree_set(tree, tree->root, "reconciliation", json_null());
@@ -320,11 +366,14 @@ static void set_reconciliation(struct tree *tree, const struct run_reconciliatio
 	tree_count(tree, in, "sent", all->sent);
 	tree_count(tree, in, "received", all->received);
 	tree_count(tree, in, "answered", all->answered);
-	difference = tree_object(tree, in, "difference");
-	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
-		if (all->by_status[status] != 0) {
-			tree_ns(tree, difference, grpc_status_name(status), all->by_status[status]);
-		}
+	if (run_reconciled_servers(all) == 0) { /* there is nothing to differ from */
+		tree_set(tree, in, "difference", json_null());
+	} else {
+		set_differences(tree, in, all);
+	}
+	if (all->ledger) {
+		set_words(tree, in, "faults", all->faults);
+		set_words(tree, in, "told", all->told);
 	}
 	tree_bool(tree, in, "by_call", all->by_call);
 	tree_count(tree, in, "never_arrived", all->never_arrived);
@@ -360,6 +409,7 @@ static void set_histograms(struct tree *tree, const struct recorder *results)
 	tree_count(tree, in, "bits", latencies_bits(results->latency_ok));
 #define X(member, name) set_histogram(tree, in, name, results->member);
 	REPORT_LATENCIES(X)
+	REPORT_LATER_LATENCIES(X)
 #undef X
 }
 
@@ -394,6 +444,7 @@ int report_json(struct buffer *out, const struct run *run)
 	set_measured(&tree, run);
 	set_calls(&tree, &run->results);
 	set_statuses(&tree, &run->results);
+	set_injected(&tree, &run->results);
 	set_timeline(&tree, &run->results);
 	set_backends(&tree, &run->results);
 	set_connections(&tree, &run->results.connections);

@@ -34,6 +34,7 @@ void page_bar(struct page *page, double share, size_t columns);
 void page_latencies(struct page *page, const struct recorder *results);
 void page_distribution(struct page *page, const struct latencies *latencies, const char *title);
 /* report_sections.c: what is only said where there is something to say. */
+void page_injected(struct page *page, const struct recorder *results);
 void page_backends(struct page *page, const struct recorder *results);
 void page_outage(struct page *page, const struct run *run);
 void page_connections(struct page *page, const struct recorder *results);

@@ -223,6 +223,21 @@ static void write_calls(struct writer *writer, const struct recorder *results)
 	}
 }
 
+static void write_injected(struct writer *writer, const struct recorder *results)
+{
+	family(writer, "echod_run_injected", "gauge",
+	       "Calls that a server says it failed on purpose, by the status that they ended with");
+	for (int i = 0; i < GRPC_STATUS_COUNT; i++) {
+		whole(writer, "echod_run_injected", "code", grpc_status_name(i),
+		      results->injected.by_status[i]);
+	}
+	count(writer, "echod_run_calls_not_injected",
+	      "Calls that failed, and no trailers say that it was on purpose",
+	      recorder_not_injected(results));
+	count(writer, "echod_run_injected_changed",
+	      "Calls that ended with another status than was injected", results->injected.changed);
+}
+
 static void write_connections(struct writer *writer, const struct recorder_connections *of)
 {
 	static const char name[] = "echod_run_connections";
@@ -342,6 +357,14 @@ static void write_latencies(struct writer *writer, const struct recorder *result
 	write_percentiles(writer, "echod_run_service_time_percentile_seconds",
 			  "Percentiles of successful calls' latency from the send",
 			  results->service_ok);
+	if (latencies_count(results->delay) > 0) {
+		family(writer, "echod_run_injected_delay_seconds", "histogram",
+		       "Delays that servers say they injected, of the calls that had one");
+		write_histogram(writer, "echod_run_injected_delay_seconds", NULL, results->delay);
+		family(writer, "echod_run_undelayed_seconds", "histogram",
+		       "Service time of such calls that were OK, less their delays");
+		write_histogram(writer, "echod_run_undelayed_seconds", NULL, results->undelayed);
+	}
 	if (latencies_count(results->lag) > 0) {
 		family(writer, "echod_run_lag_seconds", "histogram",
 		       "How late the client itself started calls");
@@ -372,6 +395,22 @@ static void write_assertions(struct writer *writer, const struct run *run)
 	}
 }
 
+static void write_ledger(struct writer *writer, const struct run_reconciliation *of)
+{
+	family(writer, "echod_run_reconciliation_faults", "gauge",
+	       "Faults that servers counted as injected");
+	for (int word = INJECTED_NOTHING + 1; word < INJECTED_WORDS; word++) {
+		whole(writer, "echod_run_reconciliation_faults", "fault",
+		      injected_word_name((enum injected_word)word), of->faults[word]);
+	}
+	family(writer, "echod_run_reconciliation_faults_told", "gauge",
+	       "Faults that answers told the client of");
+	for (int word = INJECTED_NOTHING + 1; word < INJECTED_WORDS; word++) {
+		whole(writer, "echod_run_reconciliation_faults_told", "fault",
+		      injected_word_name((enum injected_word)word), of->told[word]);
+	}
+}
+
 static void write_reconciliation(struct writer *writer, const struct run *run)
 {
 	const struct run_reconciliation *of = &run->reconciliation;
@@ -397,6 +436,15 @@ static void write_reconciliation(struct writer *writer, const struct run *run)
 	for (int i = 0; i < GRPC_STATUS_COUNT; i++) {
 		real(writer, name, "code", grpc_status_name(i), (double)of->by_status[i]);
 	}
+	family(writer, "echod_run_reconciliation_explained", "gauge",
+	       "Of that difference, what faults account for that end with no status of a server's");
+	for (int i = 0; i < GRPC_STATUS_COUNT; i++) {
+		whole(writer, "echod_run_reconciliation_explained", "code", grpc_status_name(i),
+		      of->explained[i]);
+	}
+	if (of->ledger) {
+		write_ledger(writer, of);
+	}
 	if (of->by_call) {
 		count(writer, "echod_run_reconciliation_never_arrived",
 		      "Calls that no server received", of->never_arrived);
@@ -415,6 +463,7 @@ int report_prom(struct buffer *out, const struct run *run)
 	write_info(&writer, run);
 	write_times(&writer, run);
 	write_calls(&writer, &run->results);
+	write_injected(&writer, &run->results);
 	write_latencies(&writer, &run->results);
 	write_connections(&writer, &run->results.connections);
 	write_backends(&writer, &run->results);

@@ -14,8 +14,6 @@
 #include "client/report_reader.h"
 #include "client/report_schema.h"
 
-#define MAX_ASSERTIONS 1024
-#define MAX_SERVERS    1024
 /* So long that nothing overflows where they are added up: two years, and a century in all. */
 #define MAX_PIECE_NS (INT64_C(1) << 56)
 #define MAX_BIN_NS   (SERIES_FIRST_BIN_NS << 24)
@@ -176,22 +174,11 @@ static void read_calls(struct report_reader *reader, const json_t *root)
 	results->stream_waits = report_reader_count(reader, in, "stream_waits");
 }
 
-/* -1: none of that name. */
-static int status_of(const char *name)
-{
-	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
-		if (name && strcmp(grpc_status_name(status), name) == 0) {
-			return status;
-		}
-	}
-	return -1;
-}
-
 static void read_status(struct report_reader *reader, const json_t *in)
 {
 	struct recorder *results = &reader->run->results;
 	const json_t *name = report_reader_member(reader, in, "status", JSON_STRING), *from;
-	int status = status_of(json_string_value(name));
+	int status = report_reader_status(json_string_value(name));
 	uint64_t sum = 0;
 
 	if (status < 0) {
@@ -202,6 +189,12 @@ static void read_status(struct report_reader *reader, const json_t *in)
 		report_reader_fail(reader, "status", "is there twice");
 	}
 	results->by_status[status] = report_reader_count(reader, in, "calls");
+	if (json_object_get(in, "injected")) { /* the first runs were not told */
+		results->injected.by_status[status] = report_reader_count(reader, in, "injected");
+	}
+	if (results->injected.by_status[status] > results->by_status[status]) {
+		report_reader_fail(reader, "injected", "is more than its calls");
+	}
 	from = report_reader_member(reader, in, "from", JSON_OBJECT);
 	for (size_t i = 0; i < RECORDER_ORIGINS; i++) {
 		results->by_origin[i][status] = report_reader_count(reader, from, origin_names[i]);
@@ -234,6 +227,33 @@ static void read_statuses(struct report_reader *reader, const json_t *root)
 	results->never_found = report_reader_count(reader, in, "calls");
 	report_reader_copy(reader, in, "example", results->examples[RECORDER_NEVER_FOUND],
 			   sizeof(results->examples[RECORDER_NEVER_FOUND]));
+}
+
+static void read_injected(struct report_reader *reader, const json_t *root)
+{
+	struct recorder_injected *injected = &reader->run->results.injected;
+	uint64_t named = 0, by_status = 0;
+	const json_t *in;
+
+	if (!json_object_get(root, "injected")) {
+		return;
+	}
+	in = report_reader_member(reader, root, "injected", JSON_OBJECT);
+	report_reader_at(reader, "injected");
+	report_reader_words(reader, in, "faults", injected->by_word);
+	injected->changed = report_reader_count(reader, in, "changed");
+	for (size_t i = 0; i < INJECTED_WORDS; i++) {
+		named += injected->by_word[i];
+	}
+	for (size_t i = 0; i < GRPC_STATUS_COUNT; i++) {
+		by_status += injected->by_status[i];
+	}
+	/* Beside these there are replies that were not the echo. */
+	if (by_status > named || named - by_status > reader->run->results.mismatched) {
+		report_reader_fail(reader, "faults", "do not add up with statuses");
+	} else if (injected->changed > named) {
+		report_reader_fail(reader, "changed", "is more than there are faults");
+	}
 }
 
 static void read_timeline(struct report_reader *reader, const json_t *root)
@@ -320,119 +340,6 @@ static void read_connections(struct report_reader *reader, const json_t *root)
 	}
 }
 
-static void read_assertions(struct report_reader *reader, const json_t *root)
-{
-	const json_t *assertions = report_reader_array(reader, root, "assertions", MAX_ASSERTIONS);
-	size_t n = json_array_size(assertions), i;
-	struct run *run = reader->run;
-	const json_t *in;
-
-	if (n == 0) {
-		return;
-	}
-	run->assertions = arena_alloc(&run->arena, n * sizeof(*run->assertions));
-	if (!run->assertions) {
-		report_reader_fail(reader, NULL, "needs more memory than there is");
-		return;
-	}
-	json_array_foreach(assertions, i, in)
-	{
-		report_reader_at(reader, "assertions[%zu]", i);
-		run->assertions[i].text = report_reader_text(reader, in, "text");
-		run->assertions[i].measured = report_reader_text(reader, in, "measured");
-		run->assertions[i].held = report_reader_bool(reader, in, "held");
-		if (!run->assertions[i].text || !run->assertions[i].measured) {
-			report_reader_fail(reader, NULL, "has no text, or nothing measured");
-		}
-	}
-	run->n_assertions = n;
-}
-
-/* {"OK":5,...}: counts, or differences, by status. */
-static void read_by_status(struct report_reader *reader, const json_t *in, const char *member,
-			   int64_t min, int64_t *ret_by_status)
-{
-	json_t *by_status = report_reader_member(reader, in, member, JSON_OBJECT), *value;
-	const char *name;
-
-	json_object_foreach(by_status, name, value)
-	{
-		int status = status_of(name);
-
-		if (status < 0) {
-			report_reader_fail(reader, member, "has a status that is none of gRPC's");
-			return;
-		}
-		ret_by_status[status] =
-			report_reader_integer(reader, by_status, name, min, REPORT_MAX_COUNT);
-	}
-}
-
-static void read_server(struct report_reader *reader, const json_t *in, struct run_reconciled *ret)
-{
-	int64_t by_status[GRPC_STATUS_COUNT] = { 0 };
-
-	ret->url = report_reader_text(reader, in, "url");
-	ret->problem = report_reader_text(reader, in, "problem");
-	ret->restarted = report_reader_bool(reader, in, "restarted");
-	ret->received = report_reader_count(reader, in, "received");
-	ret->in_flight = report_reader_count(reader, in, "in_flight");
-	read_by_status(reader, in, "by_status", 0, by_status);
-	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
-		ret->by_status[status] = (uint64_t)by_status[status];
-	}
-	if (!ret->url) {
-		report_reader_fail(reader, "url", "is not a text");
-	}
-}
-
-static void read_servers(struct report_reader *reader, const json_t *in)
-{
-	const json_t *servers = report_reader_array(reader, in, "servers", MAX_SERVERS), *server;
-	struct run_reconciliation *all = &reader->run->reconciliation;
-	size_t n = json_array_size(servers), i;
-
-	if (n == 0) {
-		report_reader_fail(reader, "servers", "is empty");
-		return;
-	}
-	all->servers = arena_alloc(&reader->run->arena, n * sizeof(*all->servers));
-	if (!all->servers) {
-		report_reader_fail(reader, NULL, "needs more memory than there is");
-		return;
-	}
-	memset(all->servers, 0, n * sizeof(*all->servers));
-	json_array_foreach(servers, i, server)
-	{
-		report_reader_at(reader, "reconciliation.servers[%zu]", i);
-		read_server(reader, server, &all->servers[i]);
-	}
-	all->n = n;
-}
-
-static void read_reconciliation(struct report_reader *reader, const json_t *root)
-{
-	const json_t *in = report_reader_optional(reader, root, "reconciliation");
-	struct run_reconciliation *all = &reader->run->reconciliation;
-
-	if (!in) {
-		return;
-	}
-	read_servers(reader, in);
-	report_reader_at(reader, "reconciliation");
-	all->complete = report_reader_bool(reader, in, "complete");
-	all->sent = report_reader_count(reader, in, "sent");
-	all->received = report_reader_count(reader, in, "received");
-	all->answered = report_reader_count(reader, in, "answered");
-	read_by_status(reader, in, "difference", -REPORT_MAX_COUNT, all->by_status);
-	all->by_call = report_reader_bool(reader, in, "by_call");
-	all->never_arrived = report_reader_count(reader, in, "never_arrived");
-	all->arrived_twice = report_reader_count(reader, in, "arrived_twice");
-	all->answer_lost = report_reader_count(reader, in, "answer_lost");
-	all->untracked = report_reader_count(reader, in, "untracked");
-	all->examples = report_reader_text(reader, in, "examples");
-}
-
 static void read_histograms(struct report_reader *reader, const json_t *root)
 {
 	const json_t *in = report_reader_member(reader, root, "histograms", JSON_OBJECT);
@@ -444,6 +351,12 @@ static void read_histograms(struct report_reader *reader, const json_t *root)
 	}
 #define X(member, name) report_reader_histogram(reader, in, name, results->member);
 	REPORT_LATENCIES(X)
+#undef X
+#define X(member, name)                                                     \
+	if (json_object_get(in, name)) {                                    \
+		report_reader_histogram(reader, in, name, results->member); \
+	}
+	REPORT_LATER_LATENCIES(X)
 #undef X
 }
 
@@ -508,15 +421,30 @@ static void check_sums(struct report_reader *reader)
 		   latencies_count(results->service_failed) >
 			   latencies_count(results->latency_failed)) {
 		report_reader_fail(reader, "histograms", "do not count the calls that failed");
+	} else if (latencies_count(results->delay) > recorder_answered(results) ||
+		   latencies_count(results->undelayed) > latencies_count(results->delay) ||
+		   latencies_count(results->undelayed) > latencies_count(results->service_ok)) {
+		report_reader_fail(reader, "histograms",
+				   "count delays of more calls than there were");
 	}
 }
 
 static void read_all(struct report_reader *reader, const json_t *root)
 {
 	static void (*const sections[])(struct report_reader * reader, const json_t *root) = {
-		check_schema,     read_run,        read_plan,           read_measured,
-		read_calls,       read_statuses,   read_timeline,       read_backends,
-		read_connections, read_assertions, read_reconciliation, read_histograms,
+		check_schema,
+		read_run,
+		read_plan,
+		read_measured,
+		read_calls,
+		read_statuses,
+		read_injected,
+		read_timeline,
+		read_backends,
+		read_connections,
+		report_read_assertions,
+		report_read_reconciliation,
+		read_histograms,
 		read_series,
 	};
 

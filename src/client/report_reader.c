@@ -201,3 +201,27 @@ uint64_t report_reader_digits(struct report_reader *reader, const json_t *value,
 	}
 	return number;
 }
+
+int report_reader_status(const char *name)
+{
+	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
+		if (name && strcmp(grpc_status_name(status), name) == 0) {
+			return status;
+		}
+	}
+	return -1;
+}
+
+void report_reader_words(struct report_reader *reader, const json_t *in, const char *member,
+			 uint64_t *ret_by_word)
+{
+	json_t *words = report_reader_member(reader, in, member, JSON_OBJECT), *value;
+	const char *name;
+
+	json_object_foreach(words, name, value)
+	{
+		/* What is not known is another one. */
+		ret_by_word[injected_word(str_from(name))] +=
+			report_reader_count(reader, words, name);
+	}
+}

@@ -59,6 +59,15 @@ size_t report_reader_word(struct report_reader *reader, const json_t *in, const 
 /* A whole number in a text, to the base 10 or 16. */
 uint64_t report_reader_digits(struct report_reader *reader, const json_t *value, const char *member,
 			      unsigned base);
+/* -1: no status has that name. NULL is none. */
+int report_reader_status(const char *name);
+/* {"UNAVAILABLE":5,...}: counts by what servers call a fault; they are added. */
+void report_reader_words(struct report_reader *reader, const json_t *in, const char *member,
+			 uint64_t *ret_by_word);
+
+/* report_read_verdicts.c: members of the root. */
+void report_read_assertions(struct report_reader *reader, const json_t *root);
+void report_read_reconciliation(struct report_reader *reader, const json_t *root);
 
 /* report_read_histogram.c: into an empty histogram of that precision. */
 void report_reader_histogram(struct report_reader *reader, const json_t *in, const char *member,

@@ -13,5 +13,10 @@
 	X(service_failed, "service_failed") \
 	X(lag, "lag")
 
+/* The same, which those do not have that came before them. */
+#define REPORT_LATER_LATENCIES(X) \
+	X(delay, "delay")         \
+	X(undelayed, "undelayed")
+
 /* enum grpc_origin, in its order. */
 #define REPORT_ORIGIN_NAMES "peer", "here", "transport"

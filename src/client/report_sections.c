@@ -15,6 +15,85 @@ static const char *plural(uint64_t n)
 	return n == 1 ? "" : "s";
 }
 
+/* --- what was done on purpose ---------------------------------------------------- */
+
+/* Those that end as faults do of which no trailers can tell. */
+static bool may_be_silent(const struct recorder *results)
+{
+	static const enum grpc_status statuses[] = { GRPC_INTERNAL, GRPC_UNAVAILABLE,
+						     GRPC_DEADLINE_EXCEEDED, GRPC_CANCELLED };
+
+	for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+		if (results->by_status[statuses[i]] > results->injected.by_status[statuses[i]]) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static int tell_faults(struct buffer *out, const struct recorder *results)
+{
+	uint64_t others = recorder_not_injected(results);
+	const char *before = " (";
+	int err = 0;
+
+	TEXT_PRINT(err, out, "of %" PRIu64 " failures %" PRIu64 " were injected by the server",
+		   recorder_failed(results), recorder_injected(results));
+	for (int word = INJECTED_NOTHING + 1; word < INJECTED_WORDS; word++) {
+		if (results->injected.by_word[word] > 0) {
+			TEXT_PRINT(err, out, "%s%s %" PRIu64, before,
+				   injected_word_name((enum injected_word)word),
+				   results->injected.by_word[word]);
+			before = ", ";
+		}
+	}
+	TEXT_PRINT(err, out, "), %" PRIu64 " %s not", others, others == 1 ? "was" : "were");
+	if (others > 0 && may_be_silent(results)) {
+		TEXT_PRINT(err, out,
+			   ", or cannot be told: after a reset, a closed connection or a hang no "
+			   "trailers say so");
+	}
+	if (results->injected.changed > 0) {
+		TEXT_PRINT(err, out,
+			   "; %" PRIu64 " ended with another status than was injected: somebody in "
+			   "between changed it",
+			   results->injected.changed);
+	}
+	return err;
+}
+
+static int tell_delays(struct buffer *out, const struct latencies *delay)
+{
+	char mean[TEXT_NUMBER_MAX];
+
+	text_duration((int64_t)(latencies_mean(delay) + .5), mean, sizeof(mean));
+	return buffer_printf(out, "%" PRIu64 " call%s delayed on purpose, by %s on average",
+			     latencies_count(delay),
+			     latencies_count(delay) == 1 ? " was" : "s were", mean);
+}
+
+void page_injected(struct page *page, const struct recorder *results)
+{
+	bool faults = false;
+
+	for (size_t i = 0; i < INJECTED_WORDS; i++) {
+		faults = faults || results->injected.by_word[i] > 0;
+	}
+	for (int delays = 0; delays < 2; delays++) {
+		struct buffer text = BUFFER_INIT;
+
+		if (!delays && faults) {
+			TEXT_CHAIN(page->err, tell_faults(&text, results));
+		} else if (delays && latencies_count(results->delay) > 0) {
+			TEXT_CHAIN(page->err, tell_delays(&text, results->delay));
+		}
+		if (page->err == 0 && buffer_len(&text) > 0) {
+			page_paragraph(page, &text, 0);
+		}
+		buffer_free(&text);
+	}
+}
+
 /* --- who answered ------------------------------------------------------------- */
 
 static struct str instance_of(const struct recorder_backend *backend)
@@ -240,6 +319,21 @@ static void difference(struct page *page, const char *name, int64_t n, bool *any
 	*any = true;
 }
 
+/* What would be a difference, and is what a fault does. */
+static void explained(struct page *page, const struct run_reconciliation *all)
+{
+	const char *before = "  ended by the servers on purpose, with no status of theirs: ";
+
+	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
+		if (all->explained[status] > 0) {
+			page_print(page, "%s%s %" PRIu64, before, grpc_status_name(status),
+				   all->explained[status]);
+			before = ", ";
+		}
+	}
+	page_print(page, "%s", before[0] == ',' ? "\n" : "");
+}
+
 static void differences(struct page *page, const struct run_reconciliation *all)
 {
 	bool any = false;
@@ -247,7 +341,7 @@ static void differences(struct page *page, const struct run_reconciliation *all)
 	page_print(page, "  servers minus client: ");
 	difference(page, "received", (int64_t)(all->received - all->sent), &any);
 	for (int status = 0; status < GRPC_STATUS_COUNT; status++) {
-		difference(page, grpc_status_name(status), all->by_status[status], &any);
+		difference(page, grpc_status_name(status), run_unexplained(all, status), &any);
 	}
 	if (!any) {
 		page_look(page, PAGE_GOOD);
@@ -255,6 +349,44 @@ static void differences(struct page *page, const struct run_reconciliation *all)
 		page_look(page, PAGE_PLAIN);
 	}
 	page_print(page, "%s\n", all->complete ? "" : " (of what could be compared)");
+	explained(page, all);
+}
+
+static bool any_fault(const uint64_t *by_word)
+{
+	for (int word = INJECTED_NOTHING + 1; word < INJECTED_WORDS; word++) {
+		if (by_word[word] > 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* "UNAVAILABLE 20000, told 19998", one of them behind the other. */
+static void ledger(struct page *page, const struct run_reconciliation *all)
+{
+	const char *before = "";
+
+	if (!all->ledger || (!any_fault(all->faults) && !any_fault(all->told))) {
+		return;
+	}
+	page_print(page, "  injected by the servers: ");
+	for (int word = INJECTED_NOTHING + 1; word < INJECTED_WORDS; word++) {
+		int64_t untold = run_untold(all, (enum injected_word)word);
+
+		if (all->faults[word] == 0 && all->told[word] == 0) {
+			continue;
+		}
+		page_look(page, untold != 0 ? PAGE_BAD : PAGE_PLAIN);
+		page_print(page, "%s%s %" PRIu64, before,
+			   injected_word_name((enum injected_word)word), all->faults[word]);
+		if (all->told[word] != all->faults[word]) {
+			page_print(page, ", of which trailers told %" PRIu64, all->told[word]);
+		}
+		page_look(page, PAGE_PLAIN);
+		before = "; ";
+	}
+	page_print(page, "\n");
 }
 
 static void call_by_call(struct page *page, const struct run_reconciliation *all)
@@ -306,6 +438,7 @@ void page_reconciliation(struct page *page, const struct run_reconciliation *all
 		return;
 	}
 	differences(page, all);
+	ledger(page, all);
 	if (all->by_call) {
 		call_by_call(page, all);
 	}

@@ -121,6 +121,7 @@ static void origins(struct page *page, const struct recorder *results, int statu
 		[GRPC_FROM_HERE] = "decided here",
 		[GRPC_FROM_TRANSPORT] = "connection lost or not made",
 	};
+	uint64_t injected = results->injected.by_status[status];
 	const char *before = "   ";
 
 	for (size_t i = 0; i < RECORDER_ORIGINS; i++) {
@@ -135,6 +136,11 @@ static void origins(struct page *page, const struct recorder *results, int statu
 		}
 		page_print(page, "%s", names[i]);
 		before = ", ";
+	}
+	if (injected > 0 && injected == results->by_status[status]) {
+		page_print(page, "%sinjected", before);
+	} else if (injected > 0) {
+		page_print(page, "%s%" PRIu64 " injected", before, injected);
 	}
 }
 
@@ -293,6 +299,7 @@ int report_text(struct buffer *out, const struct run *run, const struct report_s
 	head(&page, run);
 	accounting(&page, run);
 	statuses(&page, results);
+	page_injected(&page, results);
 	page_latencies(&page, results);
 	if (latencies_count(results->latency_ok) > 0) {
 		page_distribution(&page, results->latency_ok, "latency OK");

@@ -285,3 +285,15 @@ size_t run_reconciled_servers(const struct run_reconciliation *of)
 	}
 	return n;
 }
+
+int64_t run_unexplained(const struct run_reconciliation *of, int status)
+{
+	return of->by_status[status] - (int64_t)of->explained[status];
+}
+
+int64_t run_untold(const struct run_reconciliation *of, enum injected_word word)
+{
+	bool told = word <= INJECTED_LAST_STATUS || word == INJECTED_TRUNCATE;
+
+	return told ? (int64_t)(of->faults[word] - of->told[word]) : 0;
+}

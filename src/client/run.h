@@ -50,6 +50,8 @@ struct run_reconciled {
 	uint64_t received;   /* calls that it counted as begun */
 	uint64_t in_flight;  /* calls that it still ran when waiting for them was given up */
 	uint64_t by_status[GRPC_STATUS_COUNT]; /* as it ended them */
+	bool ledger;                           /* it counts what it injects: */
+	uint64_t faults[INJECTED_WORDS];
 };
 
 /*
@@ -62,6 +64,14 @@ struct run_reconciliation {
 	bool complete; /* every server could be asked, none restarted, none had calls in flight */
 	uint64_t sent, received, answered; /* client: sent; servers: received; client: answered */
 	int64_t by_status[GRPC_STATUS_COUNT];
+	/*
+	 * Of what servers count more, as much as faults account for that end without a status
+	 * of a server's: one that closes the connection, with the calls that it takes along, or
+	 * a hang that the client's deadline ended.
+	 */
+	uint64_t explained[GRPC_STATUS_COUNT];
+	bool ledger; /* servers count what they inject: it, and what of it was told to us */
+	uint64_t faults[INJECTED_WORDS], told[INJECTED_WORDS];
 	bool by_call; /* the next three are known */
 	uint64_t never_arrived, arrived_twice, answer_lost;
 	uint64_t untracked;   /* calls beyond what a server can tell apart */
@@ -152,6 +162,13 @@ double run_cpu_share(const struct run *run);
  */
 enum run_limit run_limit(const struct run *run);
 const char *run_limit_name(enum run_limit limit);
+/* What faults do not account for. */
+int64_t run_unexplained(const struct run_reconciliation *of, int status);
+/*
+ * Faults of that word that servers counted and no trailers told of, or the other way about:
+ * a difference. 0 for one of which trailers cannot tell, or not always.
+ */
+int64_t run_untold(const struct run_reconciliation *of, enum injected_word word);
 /* Servers whose counts are known. */
 size_t run_reconciled_servers(const struct run_reconciliation *of);
 /*

@@ -61,6 +61,23 @@ static void test_a_failed_call_in_json_has_no_reply(void **state)
 		     "\"trailing_metadata\":{}}\n");
 }
 
+static void test_what_was_done_on_purpose_is_said(void **state)
+{
+	struct buffer out = BUFFER_INIT;
+	struct call_report call = {
+		.target = "t",
+		.status = GRPC_UNAVAILABLE,
+		.injected = { .word = (enum injected_word)GRPC_UNAVAILABLE, .delay_ns = 25000000 },
+	};
+
+	(void)state;
+	assert_int_equal(call_report_json(&out, &call), 0);
+	assert_int_equal(buffer_append(&out, "", 1), 0);
+	assert_non_null(strstr((const char *)buffer_data(&out),
+			       "\"injected\":\"UNAVAILABLE\",\"injected_delay_seconds\":0.025,"));
+	buffer_free(&out);
+}
+
 static void test_metadata_keeps_order_and_duplicates(void **state)
 {
 	struct metadata trailing = { 0 };
@@ -101,6 +118,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_call_in_json),
 		cmocka_unit_test(test_a_failed_call_in_json_has_no_reply),
+		cmocka_unit_test(test_what_was_done_on_purpose_is_said),
 		cmocka_unit_test(test_metadata_keeps_order_and_duplicates),
 		cmocka_unit_test(test_what_is_not_utf8_is_replaced),
 	};

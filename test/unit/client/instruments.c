@@ -212,6 +212,33 @@ static void test_calls_are_those_of_the_recorder(void **state)
 	stage_deinit(&stage);
 }
 
+static void test_what_was_injected_and_messages(void **state)
+{
+	struct stage stage;
+	struct recorder_call failed = call_of(4, RECORDER_ANSWERED, GRPC_UNAVAILABLE);
+	struct recorder_call ok = call_of(30, RECORDER_ANSWERED, GRPC_OK);
+	struct recorder_call wrong = call_of(30, RECORDER_MISMATCHED, GRPC_OK);
+
+	(void)state;
+	stage_init(&stage, false);
+	assert_sample(&stage, "grpc_client_msg_received_total" METHOD, 0);
+	assert_sample(&stage, "echod_client_injected_total{grpc_code=Canceled}", 0);
+	start(&stage.results, 4);
+	end(&stage, &stage.results, &failed);
+	failed.injected.word = (enum injected_word)GRPC_UNAVAILABLE;
+	end(&stage, &stage.results, &failed);
+	ok.injected.delay_ns = NS_PER_S / 64;
+	end(&stage, &stage.results, &ok);
+	end(&stage, &stage.results, &wrong);
+	assert_sample(&stage, "echod_client_injected_total{grpc_code=Unavailable}", 1);
+	assert_sample(&stage, HANDLED("Unavailable"), 2);
+	assert_sample(&stage, "echod_client_injected_delays_total", 1);
+	assert_sample(&stage, "echod_client_injected_delay_seconds_total", 1. / 64);
+	assert_sample(&stage, "grpc_client_msg_sent_total" METHOD, 4);
+	assert_sample(&stage, "grpc_client_msg_received_total" METHOD, 2);
+	stage_deinit(&stage);
+}
+
 static void test_each_time_counts_from_its_own_beginning(void **state)
 {
 	struct stage stage;
@@ -364,6 +391,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_everything_stands_at_zero_before_the_first_call),
 		cmocka_unit_test(test_calls_are_those_of_the_recorder),
+		cmocka_unit_test(test_what_was_injected_and_messages),
 		cmocka_unit_test(test_each_time_counts_from_its_own_beginning),
 		cmocka_unit_test(test_counts_of_histograms_are_those_of_the_recorder),
 		cmocka_unit_test(test_a_warm_up_is_apart),

@@ -106,6 +106,62 @@ static void the_difference_is_what_happened_in_between(void **state)
 	assert_int_equal(difference.handled[1], 2);
 }
 
+#define INJECTED "echod_faults_injected_total"
+
+static void the_ledger_is_read_by_kind_and_by_code(void **state)
+{
+	struct reconcile_counts counts =
+		counts_of(INJECTED "{kind=\"status\",code=\"Unavailable\"} 20000\n" INJECTED
+				   "{kind=\"status\",code=\"Internal\"} 0\n" INJECTED
+				   "{kind=\"reset\",code=\"Internal\"} 3\n" INJECTED
+				   "{kind=\"close\",code=\"Unavailable\"} 4\n" INJECTED
+				   "{kind=\"flood\",code=\"Unknown\"} 1\n"
+				   "echod_fault_calls_taken_along_total 5\n");
+	struct reconcile_counts before = { 0 }, difference;
+
+	(void)state;
+	assert_true(counts.ledger);
+	assert_int_equal(counts.faults[GRPC_UNAVAILABLE], 20000);
+	assert_int_equal(counts.faults[INJECTED_RESET], 3);
+	assert_int_equal(counts.faults[INJECTED_CLOSE], 4);
+	assert_int_equal(counts.faults[INJECTED_OTHER], 1);
+	assert_int_equal(counts.silent[GRPC_UNAVAILABLE], 9);
+	assert_int_equal(counts.silent[GRPC_INTERNAL], 3);
+	assert_int_equal(counts.silent[GRPC_UNKNOWN], 1);
+	assert_false(counts_of(STARTED ECHO "} 12\n").ledger);
+
+	before.faults[GRPC_UNAVAILABLE] = 19000;
+	before.silent[GRPC_UNAVAILABLE] = 2;
+	assert_false(reconcile_difference(&before, &counts, &difference));
+	assert_true(difference.ledger);
+	assert_int_equal(difference.faults[GRPC_UNAVAILABLE], 1000);
+	assert_int_equal(difference.faults[INJECTED_RESET], 3);
+	assert_int_equal(difference.silent[GRPC_UNAVAILABLE], 7);
+	before.faults[GRPC_UNAVAILABLE] = 20001;
+	assert_true(reconcile_difference(&before, &counts, &difference));
+}
+
+/* What is told in trailers must agree; what no trailers can tell of explains a status. */
+static void what_a_fault_explains_is_no_difference(void **state)
+{
+	struct run_reconciliation both = {
+		.by_status = { [GRPC_UNAVAILABLE] = 7, [GRPC_INTERNAL] = -1 },
+		.explained = { [GRPC_UNAVAILABLE] = 7 },
+		.ledger = true,
+		.faults = { [GRPC_UNAVAILABLE] = 20,
+			    [INJECTED_CLOSE] = 7,
+			    [INJECTED_TRUNCATE] = 2 },
+		.told = { [GRPC_UNAVAILABLE] = 18, [INJECTED_TRUNCATE] = 3 },
+	};
+
+	(void)state;
+	assert_int_equal(run_unexplained(&both, GRPC_UNAVAILABLE), 0);
+	assert_int_equal(run_unexplained(&both, GRPC_INTERNAL), -1);
+	assert_int_equal(run_untold(&both, (enum injected_word)GRPC_UNAVAILABLE), 2);
+	assert_int_equal(run_untold(&both, INJECTED_TRUNCATE), -1);
+	assert_int_equal(run_untold(&both, INJECTED_CLOSE), 0);
+}
+
 static void a_restart_is_noticed_by_its_time_or_by_a_count_that_fell(void **state)
 {
 	struct reconcile_counts before = {
@@ -340,6 +396,8 @@ int main(void)
 		cmocka_unit_test(series_of_a_method_add_up),
 		cmocka_unit_test(counts_that_are_none_are_refused),
 		cmocka_unit_test(the_difference_is_what_happened_in_between),
+		cmocka_unit_test(the_ledger_is_read_by_kind_and_by_code),
+		cmocka_unit_test(what_a_fault_explains_is_no_difference),
 		cmocka_unit_test(a_restart_is_noticed_by_its_time_or_by_a_count_that_fell),
 		cmocka_unit_test(sets_are_as_slow_ones),
 		cmocka_unit_test(a_set_reaches_to_its_last_call),

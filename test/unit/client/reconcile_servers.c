@@ -20,6 +20,7 @@
 #include <cmocka.h>
 
 #include "client/reconcile.h"
+#include "client/report.h"
 
 #define ID          "00000000000000aa"
 #define MAX_ANSWERS 6
@@ -494,6 +495,68 @@ static void a_server_that_is_gone_after_the_run_is_told_beside_the_others(void *
 	}
 }
 
+#define INJECTED(kind, code, n) \
+	"echod_faults_injected_total{kind=\"" kind "\",code=\"" code "\"} " #n "\n"
+#define FAILED(unavailable) \
+	"grpc_server_handled_total" ECHO ",grpc_code=\"Unavailable\"} " #unavailable "\n"
+
+/*
+ * Of 20 calls 4 were injected, and all but one of them told; 2 closed their connections,
+ * and took one along; 1 more ended there with the same status, which nothing explains.
+ */
+static void what_was_injected_is_compared_with_what_was_told(void **state)
+{
+	struct fake fake = {
+		.metrics = { COUNTS(5, 5, 0, 1) FAILED(0) INJECTED("status", "Unavailable", 2)
+				     INJECTED("close", "Unavailable", 0),
+			     COUNTS(25, 17, 0, 1) FAILED(8) INJECTED("status", "Unavailable", 6)
+				     INJECTED("close", "Unavailable",
+					      2) "echod_fault_calls_taken_along_total 1\n" },
+	};
+	const struct run_reconciliation *result;
+	struct bench bench;
+
+	(void)state;
+	bench_init(&bench, &fake, 1, 10 * NS_PER_S);
+	begin(&bench);
+	make_calls(&bench, 20, 12);
+	bench.totals.by_origin[GRPC_FROM_PEER][GRPC_UNAVAILABLE] = 4;
+	bench.totals.by_origin[GRPC_FROM_TRANSPORT][GRPC_UNAVAILABLE] = 4;
+	bench.totals.injected.by_word[GRPC_UNAVAILABLE] = 3;
+	end(&bench);
+	result = &bench.run.reconciliation;
+	assert_true(result->complete && result->ledger);
+	assert_int_equal(result->by_status[GRPC_UNAVAILABLE], 4);
+	assert_int_equal(result->explained[GRPC_UNAVAILABLE], 3);
+	assert_int_equal(run_unexplained(result, GRPC_UNAVAILABLE), 1);
+	assert_int_equal(result->faults[GRPC_UNAVAILABLE], 4);
+	assert_int_equal(result->faults[INJECTED_CLOSE], 2);
+	assert_int_equal(run_untold(result, (enum injected_word)GRPC_UNAVAILABLE), 1);
+	fake_stop(&fake);
+	bench_deinit(&bench);
+}
+
+static void where_no_server_could_be_asked_there_is_nothing_to_differ_from(void **state)
+{
+	struct fake fake = { .metrics = { COUNTS(0, 0, 0, 1), "garbage\n" } };
+	struct buffer json = BUFFER_INIT;
+	struct bench bench;
+
+	(void)state;
+	bench_init(&bench, &fake, 1, 10 * NS_PER_S);
+	begin(&bench);
+	make_calls(&bench, 3, 3);
+	end(&bench);
+	assert_int_equal(bench.run.reconciliation.answered, 3);
+	assert_int_equal(bench.run.reconciliation.by_status[GRPC_OK], 0);
+	assert_int_equal(report_json(&json, &bench.run), 0);
+	assert_int_equal(buffer_append(&json, "", 1), 0);
+	assert_non_null(strstr((const char *)buffer_data(&json), "\"difference\":null"));
+	buffer_free(&json);
+	fake_stop(&fake);
+	bench_deinit(&bench);
+}
+
 static void servers_that_count_something_else_are_no_truth(void **state)
 {
 	struct fake fake = { .metrics = { "up 1\n" } };
@@ -608,6 +671,8 @@ int main(void)
 		cmocka_unit_test(a_server_that_got_nothing_need_not_know_the_run),
 		cmocka_unit_test(what_cannot_be_read_before_the_run_is_told),
 		cmocka_unit_test(a_server_that_is_gone_after_the_run_is_told_beside_the_others),
+		cmocka_unit_test(what_was_injected_is_compared_with_what_was_told),
+		cmocka_unit_test(where_no_server_could_be_asked_there_is_nothing_to_differ_from),
 		cmocka_unit_test(servers_that_count_something_else_are_no_truth),
 		cmocka_unit_test(what_nobody_listens_on_or_has_no_address_is_told_before_the_run),
 		cmocka_unit_test(an_abort_ends_it_without_a_word),

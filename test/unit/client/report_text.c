@@ -410,6 +410,23 @@ static void test_reconciliation(void **state)
 			 "  7 calls beyond what servers tell apart: only counted\n");
 	*all = (struct run_reconciliation){
 		.n = 1,
+		.servers = servers,
+		.complete = true,
+		.by_status = { [GRPC_UNAVAILABLE] = 5 },
+		.explained = { [GRPC_UNAVAILABLE] = 5 },
+		.ledger = true,
+		.faults = { [GRPC_UNAVAILABLE] = 20, [GRPC_INTERNAL] = 3, [INJECTED_CLOSE] = 5 },
+		.told = { [GRPC_UNAVAILABLE] = 18, [GRPC_INTERNAL] = 3 },
+	};
+	expect_part(run, "  servers minus client: no difference\n"
+			 "  ended by the servers on purpose, with no status of theirs: "
+			 "UNAVAILABLE 5\n"
+			 "  injected by the servers: INTERNAL 3; UNAVAILABLE 20, of which trailers "
+			 "told 18; close 5, of which trailers told 0\n");
+	all->ledger = false; /* an older server */
+	expect_no_part(run, "injected by");
+	*all = (struct run_reconciliation){
+		.n = 1,
 		.servers = &servers[1],
 		.sent = 100,
 		.answered = 96,

@@ -290,7 +290,8 @@ static void test_a_deadline(void **state)
 	start_server("10s");
 	assert_int_equal(CLIENT("--timeout=50ms", target), EXIT_FAILED);
 	assert_string_equal(printed, "");
-	assert_string_equal(complained, "echod client: DEADLINE_EXCEEDED (4): deadline exceeded\n");
+	/* On a busy machine it may be over before there is a connection, and says so then. */
+	assert_contains(complained, "echod client: DEADLINE_EXCEEDED (4): deadline exceeded");
 }
 
 static void test_a_run(void **state)

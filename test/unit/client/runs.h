@@ -135,6 +135,12 @@ static inline void runs_random_calls(struct recorder *results, struct random *ra
 			.origin = (enum grpc_origin)random_below(random, RECORDER_ORIGINS),
 		};
 
+		if (random_below(random, 4) == 0) {
+			call.injected.word =
+				(enum injected_word)random_below(random, INJECTED_WORDS);
+			call.injected.delay_ns = runs_ns(random) % NS_PER_S;
+		}
+
 		for (size_t j = 0; j < sizeof(message); j++) {
 			message[j] = (char)random_next(random);
 			instance[j % sizeof(instance)] = (char)('a' + random_below(random, 2));
@@ -166,6 +172,7 @@ static inline void runs_random_reconciliation(struct run *run, struct random *ra
 {
 	struct run_reconciliation *all = &run->reconciliation;
 	size_t n = (size_t)random_below(random, 4);
+	bool compared = false;
 
 	all->servers = arena_alloc(&run->arena, n * sizeof(*all->servers));
 	for (size_t i = 0; i < n && all->servers; i++) {
@@ -177,6 +184,11 @@ static inline void runs_random_reconciliation(struct run *run, struct random *ra
 			.in_flight = random_below(random, 3),
 		};
 		all->servers[i].by_status[random_below(random, GRPC_STATUS_COUNT)] = 5;
+		all->servers[i].ledger = random_below(random, 2);
+		if (all->servers[i].ledger) {
+			all->servers[i].faults[1 + random_below(random, INJECTED_WORDS - 1)] = 3;
+		}
+		compared = compared || !all->servers[i].problem;
 		all->n = i + 1;
 	}
 	if (n > 0) {
@@ -184,8 +196,16 @@ static inline void runs_random_reconciliation(struct run *run, struct random *ra
 		all->sent = random_below(random, 1000);
 		all->received = random_below(random, 1000);
 		all->answered = random_below(random, 1000);
-		all->by_status[random_below(random, GRPC_STATUS_COUNT)] = -1;
-		all->by_status[random_below(random, GRPC_STATUS_COUNT)] = 7;
+		if (compared) {
+			all->by_status[random_below(random, GRPC_STATUS_COUNT)] = -1;
+			all->by_status[random_below(random, GRPC_STATUS_COUNT)] = 7;
+			all->explained[random_below(random, GRPC_STATUS_COUNT)] = 4;
+		}
+		all->ledger = random_below(random, 2);
+		if (all->ledger) {
+			all->faults[1 + random_below(random, INJECTED_WORDS - 1)] = 9;
+			all->told[1 + random_below(random, INJECTED_WORDS - 1)] = 8;
+		}
 		all->by_call = random_below(random, 2);
 		all->never_arrived = random_below(random, 3);
 		all->examples = runs_text(run, random);
