@@ -373,8 +373,8 @@ static void test_other_formats_have_them(void **state)
 	buffer_clear(&out);
 	assert_int_equal(report_compare_text(&out, runs, 2, &style), 0);
 	assert_int_equal(buffer_append(&out, "", 1), 0);
-	expect_in(&out, "  injected                29.4 %        29.4 %");
-	expect_in(&out, "  not injected            11.8 %        11.8 %");
+	expect_in(&out, "  injected                  29.4 %        29.4 %");
+	expect_in(&out, "  not injected              11.8 %        11.8 %");
 	buffer_free(&out);
 }
 
