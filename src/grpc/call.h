@@ -39,7 +39,7 @@ struct grpc_peer {
 
 enum grpc_origin {
 	GRPC_FROM_PEER,      /* the other end's status (server: it cancelled) */
-	GRPC_FROM_HERE,      /* this end: handler's finish, deadline, refusal, cancel */
+	GRPC_FROM_HERE,      /* this end: handler's finish, deadline, refusal, cancel, break */
 	GRPC_FROM_TRANSPORT, /* the connection was lost, or had not been made when the call ended */
 };
 
@@ -159,12 +159,22 @@ void grpc_call_cancel(struct grpc_call *call, enum grpc_status status);
  * Server: ends a call as a server does that breaks, for those who test what comes of it.
  * Of no effect once the call is finished.
  *
- *	RESET     RST_STREAM(INTERNAL_ERROR); headers may have left before. INTERNAL.
- *	TRUNCATE  the headers, `message` with its end cut off, and trailers that say OK: a
- *	          client that reads what it was given ends INTERNAL, and so the call counts.
- *	CLOSE     the connection ends after what was produced for others before: a FIN, no
- *	          GOAWAY. UNAVAILABLE, and so are all other calls of the connection, each of
- *	          which counts in grpc_server_meters.taken_along.
+ *	RESET     RST_STREAM(INTERNAL_ERROR); headers may have left before, and what else
+ *	          is queued is dropped. INTERNAL.
+ *	TRUNCATE  the headers, `message` with its end cut off (its prefix announces all of it;
+ *	          of an empty one the prefix is cut), and trailers that say OK: a client that
+ *	          reads what it was given ends INTERNAL, and so the call counts. Memory and
+ *	          limits fail as in grpc_call_send().
+ *	CLOSE     the connection ends: a FIN, no GOAWAY, no RST_STREAM. UNAVAILABLE.
+ *
+ * What CLOSE takes along: nothing more is read, and no other call hears more than its
+ * `closed`. What those that are finished by the connection's next production (the end of
+ * the read, or of the loop's round) have queued goes out with it, as far as the peer's
+ * windows and the connection's output buffer take it. A call whose trailers were among
+ * that ends as it was finished, and at the client as well; all others that had begun end
+ * UNAVAILABLE, GRPC_FROM_HERE, and each counts in grpc_server_meters.taken_along.
+ *
+ * `message` is TRUNCATE's only.
  */
 enum grpc_break { GRPC_BREAK_RESET, GRPC_BREAK_TRUNCATE, GRPC_BREAK_CLOSE };
 void grpc_call_break(struct grpc_call *call, enum grpc_break how, const void *message);

@@ -458,15 +458,24 @@ static void count_closed(const struct grpc_call *call, enum grpc_status status)
 	meter_count(meters->by_status[status]);
 }
 
+/* Its status was decided here, and holds: it has left, or need not. */
+static bool ended_by_itself(const struct grpc_call *call)
+{
+	return call->each.finished && (call->stream.local_ended || call->each.settled);
+}
+
 /* How the call ended, seen from here. */
 static struct grpc_outcome outcome_of(const struct grpc_call *call, uint32_t code)
 {
 	const struct http2_stream *stream = &call->stream;
 	struct grpc_outcome outcome = { .status = GRPC_CANCELLED, .origin = GRPC_FROM_PEER };
 
-	if (call->each.finished && (stream->local_ended || call->each.settled)) {
+	if (ended_by_itself(call)) {
 		outcome.status = (enum grpc_status)call->each.status;
 		outcome.message = call->each.status_message;
+		outcome.origin = GRPC_FROM_HERE;
+	} else if (stream->origin == HTTP2_CLOSED_ABANDONED) {
+		outcome.status = GRPC_UNAVAILABLE;
 		outcome.origin = GRPC_FROM_HERE;
 	} else if (stream->origin == HTTP2_CLOSED_TRANSPORT) {
 		outcome.origin = GRPC_FROM_TRANSPORT;
@@ -483,6 +492,9 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
 	struct grpc_outcome outcome = outcome_of(call, code);
 
 	if (call->each.exists) {
+		if (stream->origin == HTTP2_CLOSED_ABANDONED && !ended_by_itself(call)) {
+			meter_count(call->server->options.meters->taken_along);
+		}
 		if (call->each.meters) {
 			count_closed(call, outcome.status);
 		}

@@ -176,6 +176,20 @@ int grpc_call_send_headers(struct grpc_call *call)
 	return rv;
 }
 
+/* Headers where they have not left, and the message, into the stream's buffer. */
+static int queue_message(struct grpc_call *call, const void *message)
+{
+	int rv = call->each.headers_sent ? 0 : send_response_headers(call);
+
+	if (rv == 0) {
+		rv = grpc_call_pack(call, message, http2_stream_out(&call->stream));
+	}
+	if (rv < 0) {
+		finish_without_memory(call, rv);
+	}
+	return rv;
+}
+
 int grpc_server_call_send(struct grpc_call *call, const void *message)
 {
 	int rv;
@@ -183,12 +197,8 @@ int grpc_server_call_send(struct grpc_call *call, const void *message)
 	if (call->each.finished || !http2_stream_open(&call->stream)) {
 		return -ECANCELED;
 	}
-	rv = call->each.headers_sent ? 0 : send_response_headers(call);
-	if (rv == 0) {
-		rv = grpc_call_pack(call, message, http2_stream_out(&call->stream));
-	}
+	rv = queue_message(call, message);
 	if (rv < 0) {
-		finish_without_memory(call, rv);
 		return rv;
 	}
 	grpc_server_charge(call);
@@ -240,4 +250,60 @@ void grpc_call_finish_details(struct grpc_call *call, enum grpc_status status, s
 		call->each.details = (struct bytes){ (const uint8_t *)copy.data, copy.len };
 	}
 	finish(call, status);
+}
+
+/* Ends that no correct server makes */
+
+static void settle(struct grpc_call *call, enum grpc_status status)
+{
+	call->each.finished = true;
+	call->each.settled = true;
+	call->each.status = status;
+	timer_stop(call->timers, &call->deadline);
+	grpc_call_receive_stop(call);
+}
+
+/* All of its prefix and half of the rest; of an empty message, half of the prefix. */
+static size_t torn_length(size_t length)
+{
+	return length > GRPC_PREFIX_BYTES ? GRPC_PREFIX_BYTES + (length - GRPC_PREFIX_BYTES) / 2
+					  : length / 2;
+}
+
+static void truncate_message(struct grpc_call *call, const void *message)
+{
+	struct buffer *out = http2_stream_out(&call->stream);
+	size_t before = buffer_len(out);
+
+	if (queue_message(call, message) < 0) {
+		return;
+	}
+	out->end = out->start + before + torn_length(buffer_len(out) - before);
+	grpc_server_charge(call);
+	(void)http2_stream_wrote(&call->stream);
+	finish(call, GRPC_OK);
+	if (call->each.status == GRPC_OK) {
+		call->each.status = GRPC_INTERNAL;
+	}
+}
+
+void grpc_call_break(struct grpc_call *call, enum grpc_break how, const void *message)
+{
+	if (!may_finish(call, GRPC_OK)) {
+		return;
+	}
+	switch (how) {
+	case GRPC_BREAK_RESET:
+		settle(call, GRPC_INTERNAL);
+		http2_stream_reset(&call->stream, HTTP2_INTERNAL_ERROR);
+		break;
+	case GRPC_BREAK_TRUNCATE:
+		truncate_message(call, message);
+		break;
+	case GRPC_BREAK_CLOSE:
+		settle(call, GRPC_UNAVAILABLE);
+		buffer_clear(http2_stream_out(&call->stream));
+		http2_session_abandon(call->connection->session);
+		break;
+	}
 }

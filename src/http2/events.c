@@ -38,6 +38,9 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
 		}
 		return 0;
 	}
+	if (session->abandoned) {
+		return 0; /* the peer hears nothing of it */
+	}
 	stream = session->condemned ? NULL : session->events->stream_opened(session->user);
 	if (!stream) {
 		(void)nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, id,
@@ -140,7 +143,7 @@ static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, co
 	(void)flags;
 	(void)nghttp2;
 	session->unconsumed += n;
-	if (stream) {
+	if (stream && !session->abandoned) {
 		stream->events->data(stream, bytes, n);
 	}
 	return 0;
@@ -148,10 +151,12 @@ static int on_data_chunk(nghttp2_session *nghttp2, uint8_t flags, int32_t id, co
 
 static void ended(struct http2_stream *stream)
 {
-	/* headers_done or data may have reset it */
+	/* headers_done or data may have reset it, */
 	if (http2_stream_open(stream)) {
 		stream->peer_ended = true;
-		stream->events->ended(stream);
+		if (!stream->session->abandoned) { /* or have done more */
+			stream->events->ended(stream);
+		}
 	}
 }
 
@@ -163,8 +168,10 @@ static void received_headers(struct http2_session *session, const nghttp2_frame 
 	if (!stream) {
 		return;
 	}
-	stream->events->headers_done(stream, (enum http2_block)stream->block, end_stream,
-				     stream->too_large);
+	if (!session->abandoned) {
+		stream->events->headers_done(stream, (enum http2_block)stream->block, end_stream,
+					     stream->too_large);
+	}
 	if (end_stream) {
 		ended(stream);
 	}

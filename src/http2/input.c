@@ -88,7 +88,7 @@ ssize_t http2_session_input(struct http2_session *session, const uint8_t *bytes,
 	if (session->deaf) {
 		return (ssize_t)n;
 	}
-	while (at < n && !session->condemned) {
+	while (at < n && !session->condemned && !session->deaf) {
 		size_t preface = MIN(session->preface_left, n - at);
 		size_t most = MIN(n - at, SLICE_BYTES), part;
 		enum http2_ledger_stop stop;
@@ -112,8 +112,7 @@ ssize_t http2_session_input(struct http2_session *session, const uint8_t *bytes,
 		}
 		if (stop != HTTP2_LEDGER_NO_STOP) {
 			breach(session, stop);
-			return (ssize_t)n;
 		}
 	}
-	return (ssize_t)at;
+	return (ssize_t)(session->deaf ? n : at);
 }

@@ -116,13 +116,13 @@ static void deliver_due(struct http2_stream *stream)
 	bool draining = stream->draining_due;
 
 	stream->writable_due = stream->woken_due = stream->draining_due = false;
-	if (writable) {
+	if (writable && http2_stream_hears(stream)) {
 		stream->events->writable(stream);
 	}
-	if (woken && http2_stream_open(stream)) {
+	if (woken && http2_stream_hears(stream)) {
 		stream->events->woken(stream);
 	}
-	if (draining && http2_stream_open(stream)) {
+	if (draining && http2_stream_hears(stream)) {
 		stream->events->draining(stream);
 	}
 }
@@ -160,6 +160,9 @@ static ssize_t receive(struct engine *engine, const uint8_t *bytes, size_t n)
 	struct http2_session *session = http2_session_of(engine);
 	ssize_t taken;
 
+	if (session->abandoned) {
+		return (ssize_t)n;
+	}
 	if (session->mute || session->condemned) {
 		return -EPROTO;
 	}
@@ -223,6 +226,25 @@ static int say_last_words(struct http2_session *session, struct buffer *out)
 	return 0;
 }
 
+/* nghttp2 still knows them, and must be asked for nothing more. */
+static void close_all(struct http2_session *session, enum http2_origin origin)
+{
+	while (!list_empty(&session->open)) {
+		struct http2_stream *stream =
+			container_of(session->open.next, struct http2_stream, node);
+
+		stream->origin = origin;
+		http2_stream_detach(stream, HTTP2_CANCEL);
+	}
+}
+
+void http2_session_abandon(struct http2_session *session)
+{
+	assert(session->server);
+	session->abandoned = session->deaf = true;
+	engine_wake(&session->engine); /* even if busy: it may be too late for this production */
+}
+
 static int produce(struct engine *engine, struct buffer *out, size_t room)
 {
 	struct http2_session *session = http2_session_of(engine);
@@ -265,6 +287,10 @@ static int produce(struct engine *engine, struct buffer *out, size_t room)
 		session->now_ns = 0;
 	}
 	session->now_ns = 0; /* what leaves now ends now */
+	if (session->abandoned && !session->mute) {
+		session->mute = true;
+		close_all(session, HTTP2_CLOSED_ABANDONED);
+	}
 	deliver(session);
 	if (session->condemned && session->preface_left > 0) {
 		session->mute = true;
@@ -343,13 +369,7 @@ static void release(struct engine *engine, int err)
 	session->now_ns = 0;
 	timer_stop(session->timers, &session->deadline);
 	timer_stop(session->timers, &session->guard.timer);
-	while (!list_empty(&session->open)) {
-		struct http2_stream *stream =
-			container_of(session->open.next, struct http2_stream, node);
-
-		stream->origin = HTTP2_CLOSED_TRANSPORT;
-		http2_stream_detach(stream, HTTP2_CANCEL);
-	}
+	close_all(session, session->abandoned ? HTTP2_CLOSED_ABANDONED : HTTP2_CLOSED_TRANSPORT);
 	deliver(session);
 	nghttp2_session_del(session->nghttp2);
 	session->events->closed(session->user, err);

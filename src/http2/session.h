@@ -150,6 +150,7 @@ enum http2_origin {
 	HTTP2_CLOSED_HERE,      /* RST_STREAM sent */
 	HTTP2_CLOSED_TRANSPORT, /* the connection went away */
 	HTTP2_CLOSED_GOAWAY,    /* above the last id of the peer's GOAWAY: never processed */
+	HTTP2_CLOSED_ABANDONED, /* http2_session_abandon() */
 };
 
 /*
@@ -316,6 +317,15 @@ bool http2_session_full(const struct http2_session *session);
 
 /* What our GOAWAY said; HTTP2_NO_ERROR: nothing of an error. Up to and in `closed`. */
 enum http2_error http2_session_last_code(const struct http2_session *session);
+
+/*
+ * Server: ends the connection as a process does that dies: nothing more is heard, no
+ * GOAWAY is said. What is queued by the next production goes out with it, as far as the
+ * peer's windows and the host's room let it; then each stream whose END_STREAM was not
+ * among that closes as HTTP2_CLOSED_ABANDONED, and the session is finished. No upcall
+ * but `closed` comes after this.
+ */
+void http2_session_abandon(struct http2_session *session);
 
 /*
  * The peer's SETTINGS_MAX_HEADER_LIST_SIZE: what it wants no header block to

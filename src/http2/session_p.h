@@ -41,7 +41,8 @@ struct http2_session {
 	bool room_changed;       /* a stream closed, or SETTINGS came: `room` is due */
 	bool mute;               /* the peer speaks no HTTP/2: it gets no byte more */
 	bool condemned;          /* a GOAWAY is the next thing that it says, and the last */
-	bool deaf;               /* after an error of the peer's, what it says means nothing */
+	bool deaf;               /* what the peer says means nothing any more */
+	bool abandoned;          /* deaf, and mute after one more production */
 	bool ids_ran_out;        /* client: `goaway` is due */
 	uint8_t last_code;       /* enum http2_error of our GOAWAY, */
 	const char *last_words;  /* and, of that one, its debug data */
@@ -122,6 +123,12 @@ static inline void http2_session_fail(struct http2_session *session)
 {
 	session->mute = true;
 	http2_session_wake(session);
+}
+
+/* It is given upcalls other than `closed`. */
+static inline bool http2_stream_hears(const struct http2_stream *stream)
+{
+	return http2_stream_open(stream) && !stream->session->abandoned;
 }
 
 /* stream.c: nghttp2's source of a stream's body. */
