@@ -226,6 +226,11 @@ int64_t grpc_call_started_ns(const struct grpc_call *call)
 	return call->each.started_ns;
 }
 
+int64_t grpc_call_ended_ns(const struct grpc_call *call)
+{
+	return call->each.ended_ns;
+}
+
 int64_t grpc_call_deadline_ns(const struct grpc_call *call)
 {
 	return call->each.deadline_ns;

@@ -172,7 +172,7 @@ void grpc_call_cancel(struct grpc_call *call, enum grpc_status status);
  * the read, or of the loop's round) have queued goes out with it, as far as the peer's
  * windows and the connection's output buffer take it. A call whose trailers were among
  * that ends as it was finished, and at the client as well; all others that had begun end
- * UNAVAILABLE, GRPC_FROM_HERE, and each counts in grpc_server_meters.taken_along.
+ * UNAVAILABLE, GRPC_FROM_TRANSPORT, and each counts in grpc_server_meters.taken_along.
  *
  * `message` is TRUNCATE's only.
  */
@@ -209,7 +209,8 @@ int64_t grpc_call_deadline_ns(const struct grpc_call *call);
  */
 int64_t grpc_call_sent_ns(const struct grpc_call *call);
 /*
- * In `closed`: when the end arrived, or was decided here (client), or when the call was
- * counted (server): one reading of the clock for all that arrived or left together.
+ * In `closed`: when the end arrived, or was decided here (client); the instant up to which
+ * its latency is counted (server). One reading of the clock for all that arrived or left
+ * together.
  */
 int64_t grpc_call_ended_ns(const struct grpc_call *call);

@@ -7,6 +7,7 @@
 #include "grpc/codec.h"
 #include "grpc/deframer.h"
 #include "grpc/metadata.h"
+#include "grpc/server.h"
 #include "http2/session.h"
 
 /* Memory that a call brings along for its metadata and message: most need no more. */
@@ -28,10 +29,8 @@
  */
 #define GRPC_POOLED_BYTES (4 * MIB)
 
-struct grpc_server;
 struct grpc_connection;
 struct grpc_channel;
-struct grpc_method_meters;
 
 enum grpc_content {
 	GRPC_CONTENT_NONE,
@@ -58,6 +57,7 @@ struct grpc_head {
 	bool has_timeout, timeout_bad;
 	bool metadata_bad, no_memory;
 	bool has_status;
+	bool has_trace; /* server: there is a traceparent */
 };
 
 /* What a server and a channel have alike, for all of their calls. */
@@ -90,10 +90,8 @@ struct grpc_call {
 		struct metadata received, trailers, sending;
 		struct bytes details; /* grpc-status-details-bin, raw: to send, or as it came */
 		int64_t started_ns, deadline_ns;
-		union {
-			size_t charged;   /* server: of its budget for gathered bytes */
-			int64_t ended_ns; /* client: where `finished`, or the peer's end has come */
-		};
+		int64_t ended_ns; /* client: where `finished`, or the peer's end has come; server: `closed` */
+		size_t charged;    /* server: of its budget for gathered bytes */
 		size_t uncredited; /* of a stream of messages: taken, and not yet done with */
 		unsigned n_messages;
 		int status; /* where `finished` */
@@ -107,7 +105,9 @@ struct grpc_call {
 		bool finished;
 		bool headers_sent;
 		bool half_closed; /* client: our side; server: the peer's, and it was said */
-		bool exists;      /* server: its headers resolved to a method; it counts */
+		bool exists;      /* server: its headers resolved to a method */
+		bool counted;     /* server: `meters` have it in flight */
+		bool answered;    /* server: the one message is queued, whole */
 		bool settled;
 		bool response_seen; /* client: final response headers are in */
 		bool unprocessed;
@@ -199,6 +199,13 @@ enum grpc_status grpc_call_receive_kept(struct grpc_call *call, const char **ret
 static inline bool grpc_call_blocked(const struct grpc_call *call)
 {
 	return call->each.held || (call->each.flow_used && buffer_len(&call->flow.pending) > 0);
+}
+/* The handler is about to be given a message. A client's calls have no meters. */
+static inline void grpc_call_count_received(const struct grpc_call *call)
+{
+	if (call->each.meters) {
+		meter_count(call->each.meters->messages_received);
+	}
 }
 /* receive.c: forgets what was not delivered: the call is finished. */
 void grpc_call_receive_stop(struct grpc_call *call);

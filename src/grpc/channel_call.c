@@ -347,11 +347,6 @@ int64_t grpc_call_sent_ns(const struct grpc_call *call)
 	return call->each.attempts > 0 ? http2_stream_sent_ns(&call->stream) : -1;
 }
 
-int64_t grpc_call_ended_ns(const struct grpc_call *call)
-{
-	return call->each.ended_ns;
-}
-
 /* The stream */
 
 void grpc_channel_call_wake(struct grpc_call *call)

@@ -116,6 +116,7 @@ static enum grpc_status deliver(struct grpc_call *call, const char **ret_why)
 		*ret_why = GRPC_INVALID_TEXT;
 		return GRPC_INTERNAL;
 	}
+	grpc_call_count_received(call);
 	if (call->each.events->message) {
 		call->each.in_message = true;
 		call->each.events->message(call, message);

@@ -51,8 +51,9 @@ struct grpc_server_meters {
 	struct gauge *buffered_bytes;
 	struct counter *taken_along; /* calls that GRPC_BREAK_CLOSE of another ended; may be NULL */
 	/*
-	 * Of calls that were gRPC and named no method of ours, all of them together, as if
-	 * they were calls of one method; may be NULL.
+	 * Of calls that were answered as refused[GRPC_REFUSED_200] counts them, all of them
+	 * together, as if they were calls of one method; may be NULL. They receive and send
+	 * no messages.
 	 */
 	const struct grpc_method_meters *unknown;
 };
@@ -60,7 +61,17 @@ struct grpc_server_meters {
 /*
  * What one method counts; bound by grpc_server_add() and moved here and nowhere
  * else: started and in_flight when the headers resolved to the method, the rest
- * once, when the stream closes.
+ * once, when the stream closes, before the service's `closed`; but for messages:
+ *
+ *	received  each that the handler is given, as it is given it. So of a method that
+ *	          takes one: the calls that reached their handler.
+ *	sent      of a method that answers with one: when the call closes, if the message was
+ *	          sent whole and the trailers behind it have left. So of Echo, which answers
+ *	          those that it ends OK and no other: the calls that ended OK. Of a method
+ *	          that answers with a stream: each as it is queued, whatever comes of it.
+ *
+ * A truncated message (GRPC_BREAK_TRUNCATE) is none that was sent. A call that brought a
+ * `traceparent` is an example to both histograms of what they were given of it.
  */
 struct grpc_method_meters {
 	struct counter *started;
@@ -69,8 +80,7 @@ struct grpc_method_meters {
 		*handled_failed;                 /* total, successful_requests / failed_requests */
 	struct counter *calls_ok, *calls_failed; /* grpc_calls_total{status} */
 	struct histogram *latency;               /* seconds; every ended call */
-	struct counter *by_status[GRPC_STATUS_COUNT]; /* may be NULL */
-	/* Of single messages: each that was received whole, each that DATA was sent for. */
+	struct counter *by_status[GRPC_STATUS_COUNT];      /* may be NULL */
 	struct counter *messages_received, *messages_sent; /* may be NULL */
 	/* Also seconds of every ended call; may be NULL. */
 	struct native_histogram *duration;

@@ -116,6 +116,9 @@ static bool on_known_header(struct grpc_call *call, struct str name, struct str 
 		return str_equal(name, STR("te"));
 	case 10:
 		return str_equal(name, STR("user-agent"));
+	case 11:
+		head->has_trace = head->has_trace || str_equal(name, STR("traceparent"));
+		return false;
 	case 12:
 		if (str_equal(name, STR("content-type"))) {
 			head->content = grpc_content_parse(value);
@@ -226,6 +229,7 @@ static void answer_http_at_end(struct grpc_call *call, enum grpc_refusal refusal
 static void refuse(struct grpc_call *call, enum grpc_status status, const char *why)
 {
 	meter_count(call->server->options.meters->refused[GRPC_REFUSED_200]);
+	grpc_server_count_begun(call, call->server->options.meters->unknown);
 	grpc_call_finish(call, status, why);
 }
 
@@ -308,10 +312,7 @@ static void on_headers_done(struct http2_stream *stream, enum http2_block kind, 
 		return;
 	}
 	call->each.exists = true;
-	if (call->each.meters) {
-		counter_increment(call->each.meters->started);
-		gauge_add(call->each.meters->in_flight, 1);
-	}
+	grpc_server_count_begun(call, call->each.meters);
 	memset(call->state, 0, call->each.method->state_size);
 	why = headers_fault(head, &status);
 	if (why) {
@@ -375,6 +376,7 @@ static void request_ended(struct grpc_call *call)
 			grpc_call_finish(call, GRPC_INTERNAL, GRPC_INVALID_TEXT);
 			return;
 		}
+		grpc_call_count_received(call);
 		call->each.events->message(call, message);
 	}
 	call->each.half_closed = true;
@@ -446,18 +448,6 @@ static void on_draining(struct http2_stream *stream)
 
 /* The end of a call */
 
-static void count_closed(const struct grpc_call *call, enum grpc_status status)
-{
-	const struct grpc_method_meters *meters = call->each.meters;
-	int64_t ns = http2_session_now(call->connection->session) - call->each.started_ns;
-
-	gauge_add(meters->in_flight, -1);
-	counter_increment(status == GRPC_OK ? meters->handled_ok : meters->handled_failed);
-	counter_increment(status == GRPC_OK ? meters->calls_ok : meters->calls_failed);
-	histogram_observe(meters->latency, (double)ns / (double)NS_PER_S);
-	meter_count(meters->by_status[status]);
-}
-
 /* Its status was decided here, and holds: it has left, or need not. */
 static bool ended_by_itself(const struct grpc_call *call)
 {
@@ -476,7 +466,7 @@ static struct grpc_outcome outcome_of(const struct grpc_call *call, uint32_t cod
 		outcome.origin = GRPC_FROM_HERE;
 	} else if (stream->origin == HTTP2_CLOSED_ABANDONED) {
 		outcome.status = GRPC_UNAVAILABLE;
-		outcome.origin = GRPC_FROM_HERE;
+		outcome.origin = GRPC_FROM_TRANSPORT;
 	} else if (stream->origin == HTTP2_CLOSED_TRANSPORT) {
 		outcome.origin = GRPC_FROM_TRANSPORT;
 	} else if (stream->origin == HTTP2_CLOSED_HERE) {
@@ -491,12 +481,13 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
 	struct grpc_call *call = grpc_call_of(stream);
 	struct grpc_outcome outcome = outcome_of(call, code);
 
+	call->each.ended_ns = http2_session_now(call->connection->session);
+	if (call->each.counted) {
+		grpc_server_count_ended(call, outcome.status);
+	}
 	if (call->each.exists) {
 		if (stream->origin == HTTP2_CLOSED_ABANDONED && !ended_by_itself(call)) {
 			meter_count(call->server->options.meters->taken_along);
-		}
-		if (call->each.meters) {
-			count_closed(call, outcome.status);
 		}
 		if (call->each.events->closed) {
 			call->each.events->closed(call, &outcome);

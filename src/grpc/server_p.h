@@ -60,6 +60,11 @@ static inline void grpc_server_charge(struct grpc_call *call)
 	}
 }
 
+/* server_count.c: it has begun, as one of those that these count; NULL: nobody does. */
+void grpc_server_count_begun(struct grpc_call *call, const struct grpc_method_meters *meters);
+/* server_count.c: it has ended, at each.ended_ns; once, for one that was counted as begun. */
+void grpc_server_count_ended(const struct grpc_call *call, enum grpc_status status);
+
 /* server.c: the method that a :path names, into the call; or what is wrong with it. */
 void grpc_server_find_method(struct grpc_call *call, struct str path);
 /* server.c: after `closed`: to the free list. */

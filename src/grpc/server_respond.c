@@ -201,6 +201,10 @@ int grpc_server_call_send(struct grpc_call *call, const void *message)
 	if (rv < 0) {
 		return rv;
 	}
+	call->each.answered = true;
+	if (call->each.meters && grpc_shape_streams_responses(call->each.method->shape)) {
+		meter_count(call->each.meters->messages_sent);
+	}
 	grpc_server_charge(call);
 	return http2_stream_wrote(&call->stream);
 }
