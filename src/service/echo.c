@@ -16,6 +16,7 @@ struct echo {
 	const Echo__EchoRequest *request;
 	struct runs_ticket ticket;
 	struct faults_draw draw;
+	bool silent;           /* its connection was closed on purpose: that is no answer */
 	int64_t wait_begun_ns; /* on purpose: while `due` is active */
 	int64_t waited_ns;     /* ... and is over */
 };
@@ -54,6 +55,7 @@ static void answer(struct echo *echo)
 		grpc_call_finish(echo->call, GRPC_OK, NULL);
 		return;
 	}
+	echo->silent = echo->draw.kind == FAULT_CLOSE;
 	faults_inject(&service->faults, echo->call, &echo->draw, &response);
 	if (echo->draw.kind == FAULT_HANG) {
 		wait_for(echo, service->faults.plan.hang_limit_ns, on_hung);
@@ -133,7 +135,7 @@ static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome
 	count(&service->meters, echo);
 	timer_stop(grpc_call_timers(call), &echo->due);
 	runs_received(service->runs, grpc_call_metadata(call), &echo->ticket);
-	if (outcome->origin == GRPC_FROM_HERE) {
+	if (outcome->origin == GRPC_FROM_HERE && !echo->silent) {
 		runs_answered(service->runs, &echo->ticket);
 	}
 }

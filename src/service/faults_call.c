@@ -79,13 +79,18 @@ void faults_delay(const struct faults *faults, struct grpc_call *call,
 void faults_inject(const struct faults *faults, struct grpc_call *call,
 		   const struct faults_draw *draw, const void *response)
 {
+	static const enum grpc_break breaks[FAULT_KINDS] = {
+		[FAULT_RESET] = GRPC_BREAK_RESET,
+		[FAULT_CLOSE] = GRPC_BREAK_CLOSE,
+		[FAULT_TRUNCATE] = GRPC_BREAK_TRUNCATE,
+	};
+
 	faults_injected(faults, draw);
 	mark(call, STR(FAULTS_TRAILER_FAULT), fault_name(draw->kind, draw->status));
 	if (draw->kind == FAULT_STATUS) {
 		grpc_call_finish(call, draw->status, "failed on purpose");
 	} else if (draw->kind != FAULT_HANG) {
-		(void)response;
-		grpc_call_cancel(call, fault_counts_as(draw->kind));
+		grpc_call_break(call, breaks[draw->kind], response);
 	}
 }
 

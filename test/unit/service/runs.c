@@ -375,6 +375,38 @@ static void echo_notes_what_came_and_what_it_answered(void **state)
 	runs_free(table.runs);
 }
 
+/* A status or a reset says something to who called; a connection that ends does not. */
+static void of_faults_all_but_a_close_are_answers(void **state)
+{
+	struct table table;
+	struct echo_service service = { .allow_metadata_faults = true };
+	static const char *const asked[] = { "close", "reset", "truncate", "UNAVAILABLE", "hang" };
+	Echo__EchoRequest request = ECHO__ECHO_REQUEST__INIT;
+
+	(void)state;
+	make(&table, 1);
+	service.runs = table.runs;
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		struct grpc_call echo;
+		char value[32];
+
+		snprintf(value, sizeof(value), A "-%zu", i);
+		call_begin(&echo, &echo_service, "Echo", &service);
+		assert_int_equal(metadata_add(&echo.metadata, &echo.arena, STR("echod-run"),
+					      str_from(value)),
+				 0);
+		assert_int_equal(metadata_add(&echo.metadata, &echo.arena, STR("echod-fault"),
+					      str_from(asked[i])),
+				 0);
+		call_open(&echo);
+		assert_true(call_receive(&echo, &request.base));
+		close_echo(&echo, GRPC_FROM_HERE);
+	}
+	assert_string_equal(ranges(&table, 0xaa, RUNS_RECEIVED), "0-4");
+	assert_string_equal(ranges(&table, 0xaa, RUNS_ANSWERED), "1-4");
+	runs_free(table.runs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +422,7 @@ int main(void)
 		cmocka_unit_test(without_memory_a_call_is_not_told_apart_and_said_not_to_be),
 		cmocka_unit_test(calls_of_a_run_take_no_memory_but_their_piece),
 		cmocka_unit_test(echo_notes_what_came_and_what_it_answered),
+		cmocka_unit_test(of_faults_all_but_a_close_are_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
