@@ -123,7 +123,7 @@ class Children:
         if child.poll() is None:
             child.send_signal(number)
         try:
-            child.wait(30)
+            child.wait(20)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
@@ -131,8 +131,15 @@ class Children:
         return child.returncode
 
     def stop_all(self):
-        for child in reversed(self.running[:]):
-            self.stop(child)
+        """In turn; at a further interrupt, those that are left at once."""
+        try:
+            for child in reversed(self.running[:]):
+                self.stop(child)
+        except KeyboardInterrupt:
+            for child in self.running:
+                child.kill()
+                child.wait()
+            raise
 
     def require(self, child, what):
         if child.poll() is not None:
