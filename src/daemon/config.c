@@ -82,11 +82,30 @@ static const struct option table[] = {
 #define GROUP "Echo"
 	{ ROW("echo.delay", OPTION_CUSTOM, faults.delay), .placeholder = "DELAY", .value = "none",
 	  .parse = delay_parse,
-	  .help = "Delay of each reply: none, a duration, or uniform:LOW,HIGH (whole "
-		  "milliseconds, HIGH excluded)." },
+	  .help = "Delay of each reply: none, a duration, uniform:LOW,HIGH (whole milliseconds, "
+		  "HIGH excluded), normal:MEAN,DEVIATION, exponential:MEAN, DURATION:PERCENT,... "
+		  "(the rest is not delayed) or pPERCENT=DURATION,..." },
+	{ ROW("echo.status", OPTION_CUSTOM, faults.statuses), .placeholder = "STATUS:PERCENT,...",
+	  .value = "none", .parse = faults_status_parse,
+	  .help = "Calls that fail on purpose, after their delay: UNAVAILABLE:2,INTERNAL:0.5 is "
+		  "two in a hundred and one in two hundred." },
+	{ ROW("echo.abort", OPTION_CUSTOM, faults.aborts), .placeholder = "KIND:PERCENT,...",
+	  .value = "none", .parse = faults_abort_parse,
+	  .help = "Calls that are broken on purpose: reset (the stream), close (the connection), "
+		  "hang (no reply) or truncate (half a message)." },
+	{ ROW("echo.fault-mode", OPTION_ENUM, faults.mode), .placeholder = "MODE",
+	  .value = "random", .choices = faults_modes,
+	  .help = "How it is decided which calls: by a die, or every n-th so that their number is "
+		  "exact." },
 	{ ROW("echo.seed", OPTION_UINT, faults.seed), .placeholder = "N", .min = 1,
-	  .help = "Where the drawing of delays begins: the same seed, the same delays one after "
-		  "the other. Where it is not given each start has its own." },
+	  .help = "Where the drawing of delays and faults begins: the same seed, the same one "
+		  "after the other. Where it is not given each start has its own." },
+	{ ROW("echo.hang-limit", OPTION_DURATION, faults.hang_limit_ns), .placeholder = "DURATION",
+	  .value = "60s", .min = FAULTS_LEAST_HANG_NS, .max = FAULTS_LONGEST_HANG_NS,
+	  .help = "Time after which a call that hangs fails even so, with DEADLINE_EXCEEDED." },
+	{ ROW("echo.allow-metadata-faults", OPTION_BOOL, allow_metadata_faults), .value = "false",
+	  .help = "Let callers ask for a delay or a fault of their own in a call's metadata "
+		  "(echod-delay, echod-fault)." },
 	{ ROW("echo.identify", OPTION_BOOL, echo_identify), .value = "true",
 	  .help = "Name this process and the connection in each reply's metadata "
 		  "(echod-instance, echod-connection)." },
@@ -227,6 +246,8 @@ static int check_path(const char *path, char *error, size_t size)
 enum options_result config_parse(struct config *ret, int argc, char **argv, char **envp,
 				 void (*warn)(const char *variable), char *error, size_t size)
 {
+	char why[128];
+
 	*ret = (struct config){ 0 };
 
 	enum options_result result =
@@ -242,6 +263,10 @@ enum options_result config_parse(struct config *ret, int argc, char **argv, char
 	     check_addresses("web.listen-address", "ECHOD_WEB_LISTEN_ADDRESS", &ret->web_addresses,
 			     error, size) < 0 ||
 	     check_path(ret->telemetry_path, error, size) < 0)) {
+		result = OPTIONS_ERROR;
+	}
+	if (result == OPTIONS_OK && faults_plan_check(&ret->faults, why, sizeof(why)) < 0) {
+		snprintf(error, size, "flags --echo.status and --echo.abort: %s", why);
 		result = OPTIONS_ERROR;
 	}
 	if (result == OPTIONS_ERROR) {

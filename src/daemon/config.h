@@ -37,6 +37,7 @@ struct config {
 	int log_level, log_format; /* enum log_level, enum log_format */
 	int64_t shutdown_delay_ns, shutdown_grace_ns;
 	struct faults_plan faults;
+	bool allow_metadata_faults;
 	bool echo_identify;
 	uint64_t echo_max_runs;                    /* 0: none is kept */
 	char instance[CONFIG_INSTANCE_DIGITS + 1]; /* "": one is drawn at start */

@@ -23,6 +23,7 @@ int services_add(struct services *services, struct grpc_server *server, struct m
 
 	assert(well_formed);
 	(void)well_formed;
+	services->echo.allow_metadata_faults = config->allow_metadata_faults;
 	faults_use(&services->echo.faults, &config->faults, random_next(random));
 	if (config->echo_max_runs > 0) {
 		services->runs = runs_new(config->echo_max_runs, &meters->runs);

@@ -128,7 +128,7 @@ int faults_status_parse(const char *text, void *ret_list, char *why, size_t size
 int faults_abort_parse(const char *text, void *ret_list, char *why, size_t size);
 /* One by its name, without a share. False: there is none of that name. */
 bool fault_parse(struct str name, struct fault *ret);
-/* What one part cannot see: together more than 100 %. 0, or -1 with a reason. */
+/* What one part cannot see: statuses and aborts "together come to ...". 0, or -1 with a reason. */
 int faults_plan_check(const struct faults_plan *plan, char *why, size_t size);
 /*
  * One part of it by the name that its flag has without "echo." ("delay", "status",

@@ -306,7 +306,7 @@ int faults_plan_print(const struct faults_plan *plan, struct buffer *out)
 int faults_plan_check(const struct faults_plan *plan, char *why, size_t size)
 {
 	if (sum_of(&plan->statuses) + sum_of(&plan->aborts) > FAULTS_WHOLE) {
-		snprintf(why, size, "status and abort together come to more than 100 %%");
+		snprintf(why, size, "together come to more than 100 %%");
 		return -1;
 	}
 	return 0;
