@@ -59,6 +59,7 @@ bool histogram_observe(struct histogram *histogram, double value)
 
 	/* Not `value < 0 || ...`: NaN must fail too, and compares false with everything. */
 	if (!(value >= 0 && value <= LARGEST)) {
+		meter_count(histogram->refused);
 		return false;
 	}
 	i = place(histogram->bounds, value);

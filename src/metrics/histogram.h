@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "metrics/counter.h"
 #include "metrics/exemplar.h"
 
 #define HISTOGRAM_MAX_BOUNDS 24
@@ -36,6 +37,7 @@ struct histogram {
 	_Atomic uint64_t sum_bits;                          /* the same, for readers */
 	_Atomic uint64_t buckets[HISTOGRAM_MAX_BOUNDS + 1]; /* not cumulative; the last is +Inf */
 	struct exemplar *exemplars; /* borrowed: one for each bucket; NULL: none are kept */
+	struct counter *refused;    /* borrowed: what histogram_observe() refuses; may be NULL */
 };
 
 struct histogram_snapshot {
@@ -45,10 +47,7 @@ struct histogram_snapshot {
 };
 
 void histogram_init(struct histogram *histogram, const struct histogram_bounds *bounds);
-/*
- * False, and nothing counted, for NaN, negative or > 2^53: the caller counts an
- * internal error.
- */
+/* False, and only counted as refused, for NaN, negative or > 2^53. */
 bool histogram_observe(struct histogram *histogram, double value);
 /*
  * On the loop's thread, after an observation of exemplar->value: the bucket's example

@@ -106,12 +106,18 @@ static void what_cannot_be_measured_is_refused(void **state)
 	};
 	struct histogram histogram;
 	struct model model = { .sum = 0 };
+	struct counter refused = { 0 };
 
 	(void)state;
 	histogram_init(&histogram, &histogram_default_bounds);
+	assert_false(histogram_observe(&histogram, NAN)); /* where nobody counts that */
+	histogram.refused = &refused;
+	assert_true(histogram_observe(&histogram, 1));
+	model_observe(&model, histogram.bounds, 1);
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
 		assert_false(histogram_observe(&histogram, values[i]));
 	}
+	assert_int_equal(counter_read(&refused), ARRAY_SIZE(values));
 	assert_agrees(&histogram, &model);
 }
 
