@@ -12,6 +12,7 @@
 #include "net/connection.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "service/echo.h"
 #include "service/runs.h"
 #include "web/routes.h"
 
@@ -28,6 +29,11 @@ struct meters_door_set {
 	struct counter *refused_memory; /* accepted, and no memory for a connection */
 };
 
+/* The families of every method. */
+struct meters_methods {
+	struct family *started, *handled, *received, *sent, *handling;
+};
+
 struct meters {
 	struct registry *registry;
 	struct process_metrics *process;
@@ -36,15 +42,20 @@ struct meters {
 	struct http2_meters http2;
 	struct grpc_server_meters grpc;
 	struct grpc_method_meters echo;
-	struct family *started, *handled; /* of every method */
-	struct meters_service *services;  /* of those added; each its own memory */
+	struct echo_meters echo_service;
+	struct counter delay_ns;
+	struct exemplar latency_exemplars[HISTOGRAM_MAX_BOUNDS + 1];
+	struct meters_methods methods;
+	struct grpc_method_meters unknown; /* all that there are not, as one */
+	struct meters_service *services;   /* of those added; each its own memory */
 	/* For what is counted of every method and shown of Echo alone. */
 	struct counter unshown_counter;
 	struct gauge unshown_gauge;
 	struct histogram unshown_histogram;
 	struct runs_meters runs;
 	struct web_meters web;
-	struct gauge *ready;
+	struct counter *bad_observations;
+	struct gauge *ready, *draining;
 };
 
 /*
@@ -60,3 +71,8 @@ void meters_deinit(struct meters *meters);
  */
 const struct grpc_method_meters *meters_add_service(struct meters *meters,
 						    const struct grpc_service *service);
+/*
+ * The ledger of what is done to calls on purpose, which shows what `faults` holds: it
+ * must live until no scrape can come any more. 0 or -ENOMEM. Not after the first scrape.
+ */
+int meters_add_faults(struct meters *meters, struct faults *faults);

@@ -198,6 +198,7 @@ static void stop(struct app *app, int number)
 	log_info("Shutting down gRPC server", LOG_STR("signal", strsignal(number)),
 		 LOG_INT("calls", grpc_server_calls(app->grpc)));
 	not_ready(app);
+	gauge_set(app->meters.draining, 1);
 	services_stopping(&app->services);
 	systemd_stopping("Finishing calls", config->shutdown_delay_ns + config->shutdown_grace_ns +
 						    CUT_NS + LEAVE_NS + NS_PER_S);

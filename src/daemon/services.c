@@ -24,6 +24,8 @@ int services_add(struct services *services, struct grpc_server *server, struct m
 	assert(well_formed);
 	(void)well_formed;
 	services->echo.allow_metadata_faults = config->allow_metadata_faults;
+	meters_add_faults(meters, &services->echo.faults);
+	services->echo.meters = meters->echo_service;
 	faults_use(&services->echo.faults, &config->faults, random_next(random));
 	if (config->echo_max_runs > 0) {
 		services->runs = runs_new(config->echo_max_runs, &meters->runs);

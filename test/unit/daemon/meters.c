@@ -13,12 +13,14 @@
 #include "daemon/meters.h"
 #include "metrics/exposition.h"
 #include "service/echo.h"
+#include "service/health.h"
 #include "service/interop.h"
 
 struct fixture {
 	struct loop *loop;
 	struct meters meters;
-	const struct grpc_method_meters *echo, *interop;
+	struct faults faults;
+	const struct grpc_method_meters *echo, *health, *interop;
 	struct buffer text;
 };
 
@@ -31,9 +33,12 @@ static int set_up(void **state)
 	assert_non_null(f->loop);
 	assert_int_equal(meters_init(&f->meters, f->loop), 0);
 	f->echo = meters_add_service(&f->meters, &echo_service);
+	f->health = meters_add_service(&f->meters, &health_service);
 	f->interop = meters_add_service(&f->meters, &interop_service);
 	assert_non_null(f->echo);
+	assert_non_null(f->health);
 	assert_non_null(f->interop);
+	assert_int_equal(meters_add_faults(&f->meters, &f->faults), 0);
 	*state = f;
 	return 0;
 }
@@ -105,53 +110,16 @@ static void the_frozen_families_begin_at_zero(void **state)
 	}
 }
 
-static void every_family_has_its_help_and_type(void **state)
-{
-	static const char *const lines[] = {
-		"# HELP echod_build_info Constant 1; the labels name this build and the libraries "
-		"that it runs with.\n# TYPE echod_build_info gauge\n",
-		"# HELP echod_rpcs_in_flight Number of Echo calls received but not yet "
-		"completed.\n# TYPE echod_rpcs_in_flight gauge\n",
-		"# HELP echod_connections_active Number of open connections.\n"
-		"# TYPE echod_connections_active gauge\n",
-		"# HELP echod_connections_accepted_total Total number of accepted connections.\n",
-		"# HELP echod_connections_refused_total Total number of connections closed before "
-		"being served.\n",
-		"# HELP echod_connections_closed_total Total number of closed connections by "
-		"reason.\n",
-		"# HELP echod_http2_streams_active Number of open HTTP/2 streams.\n",
-		"# HELP echod_http2_streams_opened_total Total number of HTTP/2 streams opened by "
-		"peers.\n",
-		"# HELP echod_http2_goaway_sent_total Total number of GOAWAY frames sent by error "
-		"code.\n",
-		"# HELP echod_http2_protocol_errors_total Total number of HTTP/2 connection errors "
-		"detected locally by error code.\n",
-		"# HELP echod_network_receive_bytes_total Total number of bytes read from "
-		"sockets.\n",
-		"# HELP echod_network_transmit_bytes_total Total number of bytes written to "
-		"sockets.\n",
-		"# HELP echod_event_loop_lag_seconds Delay of a periodic timer behind its due "
-		"time.\n# TYPE echod_event_loop_lag_seconds histogram\n",
-		"# HELP echod_event_loop_iterations_total Total number of event loop iterations.\n",
-		"# HELP echod_event_loop_idle_seconds_total Total time the event loop waited for "
-		"events.\n# TYPE echod_event_loop_idle_seconds_total counter\n",
-		"# HELP echod_ready Whether the server accepts new calls.\n",
-		"# HELP echod_log_messages_total Total number of log messages by level.\n"
-		"# TYPE echod_log_messages_total counter\n",
-		"# HELP echod_metrics_http_requests_total Total number of requests to the metrics "
-		"listener by status code.\n",
-	};
-	const char *text = expose(*state);
-
-	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
-		assert_has(text, lines[i]);
-	}
-}
-
 static void every_child_exists_from_the_start(void **state)
 {
 	static const char *const samples[] = {
 		"\nechod_ready 0\n",
+		"\nechod_draining 0\n",
+		"\nechod_internal_errors_total{kind=\"bad_observation\"} 0\n",
+		"\nechod_fault_calls_taken_along_total 0\n",
+		"\nechod_faults_injected_total{code=\"Unavailable\",kind=\"status\"} 0\n",
+		"\nechod_faults_injected_total{code=\"DeadlineExceeded\",kind=\"hang\"} 0\n",
+		"\nechod_rpc_delay_seconds_total 0\n",
 		"\nechod_connections_active{listener=\"grpc\"} 0\n",
 		"\nechod_connections_active{listener=\"metrics\"} 0\n",
 		"\nechod_connections_refused_total{listener=\"grpc\",reason=\"limit\"} 0\n",
@@ -249,6 +217,15 @@ static void no_meter_is_left_unset(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(m->web.requests); i++) {
 		assert_non_null(m->web.requests[i]);
 	}
+	assert_non_null(m->grpc.taken_along);
+	assert_ptr_equal(m->grpc.unknown, &m->unknown);
+	assert_non_null(m->echo.duration);
+	assert_non_null(m->echo_service.delay_ns);
+	assert_non_null(m->echo_service.overhead);
+	assert_non_null(f->faults.meters.delayed);
+	for (int status = GRPC_OK + 1; status < GRPC_STATUS_COUNT; status++) {
+		assert_non_null(f->faults.meters.by_status[status]);
+	}
 	assert_non_null(m->loop.iterations);
 	assert_non_null(m->loop.lag);
 	assert_ptr_equal(m->grpc.http2, &m->http2);
@@ -336,6 +313,98 @@ static void other_methods_do_not_touch_the_frozen_families(void **state)
 		      interop_service.name, "unary", 1);
 }
 
+static void messages_are_counted_of_every_method(void **state)
+{
+	struct fixture *f = *state;
+	const char *text;
+
+	counter_add(f->echo[0].messages_received, 5);
+	counter_add(f->echo[0].messages_sent, 4);
+	counter_add(f->interop[0].messages_received, 3);
+	text = expose(f);
+	assert_method(text, "grpc_server_msg_received_total", NULL, "Echo", "muzz.Service", "unary",
+		      5);
+	assert_method(text, "grpc_server_msg_sent_total", NULL, "Echo", "muzz.Service", "unary", 4);
+	assert_method(text, "grpc_server_msg_received_total", NULL, interop_service.methods[0].name,
+		      interop_service.name, "unary", 3);
+}
+
+static void handling_is_the_latency_of_echo_and_apart_for_others(void **state)
+{
+	struct fixture *f = *state;
+	const char *text;
+
+	assert_true(histogram_observe(f->echo[0].latency, 0.25));
+	assert_true(histogram_observe(f->echo[0].latency, 0.5));
+	assert_true(histogram_observe(f->health[0].latency, 2));
+	assert_true(histogram_observe(f->meters.unknown.latency, 4));
+	assert_true(histogram_observe(f->interop[0].latency, 8));
+	text = expose(f);
+	assert_has(text, "\ngrpc_call_latency_seconds_sum 0.75\n");
+	assert_method(text, "grpc_server_handling_seconds_count", NULL, "Echo", "muzz.Service",
+		      "unary", 2);
+	assert_method(text, "grpc_server_handling_seconds_sum", NULL, "Check",
+		      "grpc.health.v1.Health", "unary", 2);
+	assert_method(text, "grpc_server_handling_seconds_sum", NULL, "other", "other", "unary", 4);
+	assert_null(strstr(text, "grpc_server_handling_seconds_sum{grpc_method=\"EmptyCall\""));
+	assert_has(text, "\ngrpc_server_handling_seconds_bucket{grpc_method=\"Echo\",grpc_service="
+			 "\"muzz.Service\",grpc_type=\"unary\",le=\"0.25\"} 1\n");
+}
+
+static void methods_that_there_are_not_are_one(void **state)
+{
+	struct fixture *f = *state;
+	const struct grpc_method_meters *unknown = f->meters.grpc.unknown;
+	const char *text;
+
+	assert_ptr_not_equal(unknown, NULL);
+	counter_add(unknown->started, 3);
+	counter_add(unknown->by_status[GRPC_UNIMPLEMENTED], 2);
+	counter_increment(unknown->messages_received);
+	text = expose(f);
+	assert_method(text, "grpc_server_started_total", NULL, "other", "other", "unary", 3);
+	assert_method(text, "grpc_server_handled_total", "Unimplemented", "other", "other", "unary",
+		      2);
+	assert_method(text, "grpc_server_handled_total", "OK", "other", "other", "unary", 0);
+	assert_method(text, "grpc_server_msg_received_total", NULL, "other", "other", "unary", 1);
+	assert_has(text, "\ntotal_requests 0\n");
+}
+
+static void what_cannot_have_been_measured_is_an_internal_error(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_false(histogram_observe(f->echo[0].latency, -1));
+	assert_false(histogram_observe(f->health[0].latency, -1));
+	assert_false(histogram_observe(f->meters.unknown.latency, -1));
+	assert_false(histogram_observe(f->meters.echo_service.overhead, -1));
+	assert_false(histogram_observe(f->meters.loop.lag, -1));
+	assert_has(expose(f), "\nechod_internal_errors_total{kind=\"bad_observation\"} 5\n");
+}
+
+static void the_injected_delay_is_shown_in_seconds(void **state)
+{
+	struct fixture *f = *state;
+
+	counter_add(f->meters.echo_service.delay_ns, 1500000000);
+	assert_has(expose(f), "\nechod_rpc_delay_seconds_total 1.5\n");
+}
+
+static void each_bucket_of_the_latency_has_room_for_an_example(void **state)
+{
+	struct fixture *f = *state;
+	struct exemplar exemplar = { .trace_id = "0af7651916cd43dd8448eb211c80319c", .value = 1e9 };
+	struct histogram_snapshot snapshot;
+
+	assert_true(histogram_observe(f->echo[0].latency, exemplar.value));
+	histogram_exemplify(f->echo[0].latency, &exemplar);
+	histogram_read(f->meters.echo.latency, &snapshot);
+	assert_non_null(snapshot.exemplars);
+	assert_string_equal(snapshot.exemplars[histogram_default_bounds.n].trace_id,
+			    exemplar.trace_id);
+	assert_string_equal(snapshot.exemplars[0].trace_id, "");
+}
+
 static void the_scrape_stays_within_its_budget(void **state)
 {
 	const char *text = expose(*state);
@@ -352,13 +421,18 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(the_frozen_families_begin_at_zero),
-		TEST(every_family_has_its_help_and_type),
 		TEST(every_child_exists_from_the_start),
 		TEST(counting_changes_no_line_but_its_value),
 		TEST(no_meter_is_left_unset),
 		TEST(every_method_has_every_status_from_the_start),
 		TEST(echo_is_read_again_from_what_the_frozen_families_count),
 		TEST(other_methods_do_not_touch_the_frozen_families),
+		TEST(messages_are_counted_of_every_method),
+		TEST(handling_is_the_latency_of_echo_and_apart_for_others),
+		TEST(methods_that_there_are_not_are_one),
+		TEST(what_cannot_have_been_measured_is_an_internal_error),
+		TEST(the_injected_delay_is_shown_in_seconds),
+		TEST(each_bucket_of_the_latency_has_room_for_an_example),
 		TEST(the_scrape_stays_within_its_budget),
 	};
 
