@@ -474,6 +474,38 @@ static void format_measured(const struct assertion *assertion, double value, cha
 	}
 }
 
+/* Not where it is a matter of time how many there are. */
+static bool counts_failures(const struct run *run, const struct assertion *assertion)
+{
+	bool late = run->results.by_status[GRPC_DEADLINE_EXCEEDED] > 0;
+
+	switch (assertion->metric) {
+	case METRIC_ERROR_RATE:
+		return !late;
+	case METRIC_CODE:
+	case METRIC_INJECTED:
+		return assertion->index != GRPC_OK && assertion->index != GRPC_DEADLINE_EXCEEDED;
+	case METRIC_COUNT:
+		break;
+	default:
+		return false;
+	}
+	switch ((enum count)assertion->index) {
+	case COUNT_ERRORS:
+	case COUNT_NOT_INJECTED:
+		return !late;
+	case COUNT_MISMATCHED:
+	case COUNT_NEVER_FOUND:
+	case COUNT_RETRIES:
+	case COUNT_CONNECTIONS_LOST:
+	case COUNT_GOAWAYS:
+	case COUNT_INJECTED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 int assertions_measure(struct run *run, const char *const *texts, size_t n)
 {
 	struct run_assertion *results = arena_alloc(&run->arena, n * sizeof(*results));
@@ -490,6 +522,8 @@ int assertions_measure(struct run *run, const char *const *texts, size_t n)
 		if (read_assertion(texts[i], &assertion, why, sizeof(why)) == 0 &&
 		    measure(run, &assertion, &value)) {
 			results[i].held = compare(value, assertion.comparison, assertion.limit);
+			results[i].too_many = !results[i].held && value > assertion.limit &&
+					      counts_failures(run, &assertion);
 			format_measured(&assertion, value, measured, sizeof(measured));
 		}
 		results[i].text = run_text(run, texts[i]);
@@ -511,4 +545,24 @@ bool assertions_held(const struct run *run)
 		}
 	}
 	return true;
+}
+
+const char *assertions_say_nothing(const struct run *run)
+{
+	const struct recorder *results = &run->results;
+	bool busy = run_limit(run) == RUN_LIMIT_CLIENT_CPU;
+	bool all = (double)results->started >= RUN_ACHIEVED_ENOUGH * (double)results->due;
+	bool achieved = run_achieved_rate(run) >= RUN_ACHIEVED_ENOUGH * run_offered_rate(run);
+
+	if (run->schedule.n == 0 || run->n_assertions == 0 || (all && (achieved || !busy))) {
+		return NULL;
+	}
+	for (size_t i = 0; i < run->n_assertions; i++) {
+		if (run->assertions[i].too_many || (!busy && !run->assertions[i].held)) {
+			return NULL;
+		}
+	}
+	return busy ? "this client was too busy or too late to offer the rate: the assertions say "
+		      "nothing"
+		    : "the rate was not offered: that the assertions hold says nothing";
 }

@@ -42,3 +42,12 @@ enum assertion_needs assertion_needs(const char *text);
 int assertions_measure(struct run *run, const char *const *texts, size_t n);
 /* Did every one of them hold? True where there are none. */
 bool assertions_held(const struct run *run);
+/*
+ * Why they say nothing about a server, of an open loop: the rate was not offered. NULL: they
+ * do, be the client late or not. That is where less than 99 % of the calls that were due
+ * could be started, or where the client was short of CPU, or late, and achieved less than
+ * 99 % of the rate. But what there is too much of already (errors, say, that are no
+ * deadlines) there would be with all calls; and where this client was quick enough, no
+ * assertion that fails would hold of more calls.
+ */
+const char *assertions_say_nothing(const struct run *run);

@@ -49,7 +49,8 @@ static void end_starts(struct load *load, int64_t end_ns)
 	}
 	load->due_until_ns = end_ns;
 	enter(load, WAITING, timers_now(load->timers));
-	timer_start(load->timers, &load->turn, load->plan->grace_ns);
+	timer_start_at(load->timers, &load->turn,
+		       MAX(load->phase_ns, end_ns) + load->plan->grace_ns);
 	check_end(load);
 }
 
@@ -126,7 +127,7 @@ static void take_stock(struct load *load, int64_t now_ns)
 	usage_charge_run(run, &load->at_zero, &last);
 	run->elapsed_ns = now_ns - load->measured.zero_ns;
 	run->offered_ns = MAX(load->due_until_ns - load->measured.zero_ns, 0);
-	recorder_finish(&run->results, run->offered_ns);
+	recorder_finish(&run->results, MIN(run->offered_ns, run->elapsed_ns));
 }
 
 static void on_finish(struct loop_task *task)
@@ -149,18 +150,28 @@ static void on_finish(struct loop_task *task)
 	}
 }
 
-/* The first one; the second ends the process. */
+/*
+ * The first one ends what runs; the second does not wait for servers to be reconciled
+ * with. Once nothing is left to give up, the next one ends the process.
+ */
 void load_signalled(void *user, int number)
 {
 	struct load *load = user;
 
-	load_release_signals(load);
-	load->ending.signal = number;
 	if (load->phase == CLOSED) { /* goodbyes are short, and the report follows */
+		load_release_signals(load);
+		load->ending.signal = number;
 		return;
 	}
+	if (load->ending.signal && load->phase != CLOSING) {
+		load_release_signals(load);
+		raise(number);
+		return;
+	}
+	load->ending.signal = number;
 	load->run.ended_by = number == SIGINT ? "SIGINT" : "SIGTERM";
 	if (load->phase == PREPARING || load->phase == CLOSING) {
+		load_release_signals(load);
 		reconcile_abort(load->reconcile);
 		close_load(load);
 		return;
@@ -269,7 +280,9 @@ static void on_pacer_over(void *user, int64_t end_ns)
 	struct load *load = user;
 
 	load->end_ns = end_ns;
-	if (load->phase == MEASURING) {
+	if (load->phase == MEASURING && load->run.results.started == load->plan->count) {
+		end_starts(load, end_ns); /* nothing more is to come, and the last one ends it */
+	} else if (load->phase == MEASURING) {
 		timer_start_at(load->timers, &load->turn, end_ns);
 	}
 	check_end(load);

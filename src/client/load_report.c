@@ -133,19 +133,10 @@ static bool write_all(const struct plan *plan, const struct run *run)
 	return written;
 }
 
-/* Open loop: did this client fail to make the load that was asked for? */
-static const char *not_offered(const struct run *run)
+/* The schedule had no call for the time that there was; and nobody said why. */
+static bool nothing_was_due(const struct run *run)
 {
-	if (run_limit(run) == RUN_LIMIT_CLIENT_CPU) {
-		return "this client was too busy or too late to be the judge of a server: the "
-		       "assertions say nothing";
-	}
-	/* What does not hold of less than was asked for would not hold of all of it. */
-	if (assertions_held(run) &&
-	    (double)run->results.started < RUN_ACHIEVED_ENOUGH * (double)run->results.due) {
-		return "the rate was not offered: that the assertions hold says nothing";
-	}
-	return NULL;
+	return run->results.due == 0 && !run->ended_by;
 }
 
 static bool failed(const struct plan *plan, const struct recorder *results)
@@ -160,16 +151,15 @@ static bool failed(const struct plan *plan, const struct recorder *results)
 static int exit_code(const struct plan *plan, const struct run *run,
 		     const struct load_ending *ending)
 {
-	const char *why = NULL;
+	const char *why = assertions_say_nothing(run);
 
 	if (ending->signal) {
 		return 128 + ending->signal;
 	}
-	if (!ending->connected) {
+	if (nothing_was_due(run)) {
+		client_complain("no call was due in the time that is measured");
+	} else if (!ending->connected) {
 		return EXIT_NO_CONNECTION;
-	}
-	if (plan->schedule.n > 0 && run->n_assertions > 0) {
-		why = not_offered(run);
 	}
 	if (why) {
 		client_complain(why);

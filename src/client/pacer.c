@@ -6,6 +6,8 @@
 
 /* Calls that are started before the loop may look at what came in meanwhile. */
 #define BATCH 256
+/* Drawn arrivals that are drawn though they start no call any more: 25 ms of work. */
+#define DRAWN_MISSED 1000000
 
 static void on_next(struct timer *timer);
 
@@ -160,11 +162,62 @@ static uint64_t skip(struct pacer *pacer, int64_t until_ns)
 	return schedule->n - given;
 }
 
+/*
+ * Of arrivals that are drawn, from `at_ns` of the schedule on: as many as are due on the
+ * average, second by second, and no more than `most`.
+ */
+static void miss_mean(struct pacer *pacer, int64_t at_ns, int64_t until_ns, uint64_t most)
+{
+	const struct schedule_spec *spec = pacer->options.spec;
+	uint64_t before = (uint64_t)schedule_offered(spec, at_ns);
+
+	until_ns = MIN(until_ns - pacer->zero_ns, bound(pacer));
+	while (at_ns < until_ns && most > 0) {
+		int64_t to_ns = MIN((at_ns / NS_PER_S + 1) * NS_PER_S, until_ns);
+		uint64_t due = (uint64_t)schedule_offered(spec, to_ns);
+		uint64_t n = MIN(due - before, most);
+
+		if (n > 0) {
+			pacer->events->missed(pacer->user, pacer->call.warmup,
+					      pacer->zero_ns + at_ns, n);
+		}
+		most -= n;
+		before = due;
+		at_ns = to_ns;
+	}
+}
+
+/* All that were due before `now_ns`, from the next one on, without drawing them. */
+static void miss_undrawn(struct pacer *pacer, int64_t now_ns)
+{
+	int64_t at_ns = pacer->call.intended_ns - pacer->zero_ns;
+	uint64_t most = UINT64_MAX;
+
+	if (pacer->call.warmup) {
+		miss_mean(pacer, at_ns, now_ns, most);
+		pacer->call.warmup = false;
+		pacer->zero_ns += pacer->options.warmup_ns;
+		pacer->schedule.n = 1;
+		at_ns = 0;
+	}
+	if (pacer->options.count > 0) {
+		most = pacer->options.count - MIN(pacer->schedule.n - 1, pacer->options.count);
+	}
+	miss_mean(pacer, at_ns, now_ns, most);
+}
+
 void pacer_stop(struct pacer *pacer, int64_t now_ns)
 {
+	uint64_t drawn = 0;
+
 	timer_stop(pacer->options.timers, &pacer->next);
 	while (!pacer->over && pacer->call.intended_ns < now_ns) {
 		struct pacer_call call = pacer->call;
+
+		if (pacer->schedule.random && drawn++ == DRAWN_MISSED) {
+			miss_undrawn(pacer, now_ns);
+			break;
+		}
 
 		pacer->events->missed(pacer->user, call.warmup, call.intended_ns,
 				      skip(pacer, now_ns));

@@ -79,6 +79,7 @@ void pacer_go_on(struct pacer *pacer, int64_t now_ns);
 uint64_t pacer_backlog(const struct pacer *pacer, int64_t now_ns);
 /*
  * Starts no more. Calls that were due before `now_ns` are told to events.missed(), those
- * after it never were due. Idempotent.
+ * after it never were due. Where arrivals are drawn, those beyond a million are as many as
+ * there are on the average: so it does not take long, however many they are. Idempotent.
  */
 void pacer_stop(struct pacer *pacer, int64_t now_ns);

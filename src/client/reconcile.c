@@ -27,6 +27,7 @@ _Static_assert(CALL_SET_MAX == RECONCILE_MAX_CALLS, "what is told apart, is told
 #define PAUSE_NS          (20 * NS_PER_MS) /* between two rounds, and twice as long each time */
 #define LONGEST_PAUSE_NS  (200 * NS_PER_MS)
 #define QUIET_NS          (300 * NS_PER_MS)
+#define LEAST_SHARE       10 /* an exchange that begins late has this part of the time-out */
 #define WHY_BYTES         256
 #define EXAMPLES          5 /* ranges of each kind */
 
@@ -183,13 +184,15 @@ static void get(struct server *server, const char *target, const char *accept, s
 		void (*done)(void *user, const struct http1_answer *answer))
 {
 	struct reconcile *reconcile = server->reconcile;
+	struct timers *timers = loop_timers(reconcile->options.loop);
 	const struct fetch_options options = {
 		.loop = reconcile->options.loop,
 		.server = &server->where,
 		.target = target,
 		.accept = accept,
 		.max_bytes = max_bytes,
-		.timeout_ns = reconcile->options.timeout_ns,
+		.timeout_ns = MAX(reconcile->due_ns - timers_now(timers),
+				  reconcile->options.timeout_ns / LEAST_SHARE),
 		.done = done,
 		.user = server,
 	};
@@ -359,7 +362,7 @@ static void end_round(struct reconcile *reconcile)
 	}
 	quiet = in_flight(reconcile) == 0 &&
 		(arrived >= reconcile->n_sent || now_ns - reconcile->moved_ns >= QUIET_NS);
-	if (quiet || now_ns >= reconcile->due_ns) {
+	if (quiet || now_ns + reconcile->pause_ns >= reconcile->due_ns) {
 		begin_calls(reconcile);
 		return;
 	}
@@ -397,7 +400,8 @@ static void on_calls(void *user, const struct http1_answer *answer)
 
 	server->fetch = NULL;
 	reconcile->pending--;
-	if (!calls_told(server, answer)) {
+	if (!calls_told(server, answer) &&
+	    timers_now(loop_timers(reconcile->options.loop)) < reconcile->due_ns) {
 		ask_for_calls(server);
 	}
 	if (reconcile->pending == 0) {

@@ -50,7 +50,11 @@ struct reconcile_options {
 	size_t n;
 	const char *run_id; /* borrowed */
 	const char *method; /* "muzz.Service/Echo": only its series are compared */
-	int64_t timeout_ns; /* of one exchange, and of waiting for calls in flight */
+	/*
+	 * Of reconcile_begin(), and of all of reconcile_end(): scrapes, waiting for calls in
+	 * flight, and asking for the calls. An exchange that begins late has a tenth of it.
+	 */
+	int64_t timeout_ns;
 };
 
 /* Is `text` a URL that can be scraped? 0, or -1 with a reason. */

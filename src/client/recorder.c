@@ -191,7 +191,7 @@ static void count_backend(struct recorder *recorder, const struct recorder_call 
 	}
 	/* The same id of another backend, of which there are fewer than places, has another. */
 	known = &recorder->known_connections[(id + *guess) % RECORDER_KNOWN];
-	if (*known != id + 1) {
+	if (*known != id + 1 || id == UINT64_MAX) { /* whose successor is "none" */
 		*known = id + 1;
 		add_connection(backend, id);
 	}

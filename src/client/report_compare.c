@@ -141,7 +141,7 @@ static const struct figure figures[] = {
 	{ "injected delay mean", KIND_DURATION, NULL, delay, MEAN },
 	{ "without delay p50", KIND_DURATION, NULL, undelayed, .5 },
 	{ "              p99", KIND_DURATION, NULL, undelayed, .99 },
-	{ "own lateness  p99", KIND_DURATION, NULL, lag, .99 },
+	{ "lag           p99", KIND_DURATION, NULL, lag, .99 },
 	{ "CPU us per call", KIND_NUMBER, cpu_us, NULL, 0 },
 	{ "bytes out per call", KIND_NUMBER, bytes_out, NULL, 0 },
 	{ "bytes in per call", KIND_NUMBER, bytes_in, NULL, 0 },

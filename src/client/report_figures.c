@@ -53,15 +53,14 @@ void page_latencies(struct page *page, const struct recorder *results)
 	table_row(page, "service failed", results->service_failed);
 	table_row(page, "injected delay", results->delay);
 	table_row(page, "without delay", results->undelayed);
-	table_row(page, "own lateness", results->lag);
+	table_row(page, "lag", results->lag);
 	page_look(page, PAGE_FAINT);
 	page_print(page,
 		   "latency counts from when a call was %s, service from when it was sent%s\n",
 		   results->open_loop ? "due" : "started", results->open_loop ? ";" : "");
 	page_print(page, "%s",
-		   results->open_loop
-			   ? "own lateness is how much later than due this client started it\n"
-			   : "");
+		   results->open_loop ? "lag is how much later than due this client started it\n"
+				      : "");
 	if (latencies_count(results->undelayed) > 0) {
 		page_print(page, "without delay is the service of calls that were delayed, less "
 				 "their delays\n");

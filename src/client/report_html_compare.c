@@ -68,7 +68,7 @@ static const struct {
 	{ "max", KIND_DURATION, measure_max },
 	{ "service time p50", KIND_DURATION, measure_service_p50 },
 	{ "service time p99", KIND_DURATION, measure_service_p99 },
-	{ "generator lag p99", KIND_DURATION, measure_lag_p99 },
+	{ "lag p99", KIND_DURATION, measure_lag_p99 },
 	{ "client CPU per call", KIND_DURATION, measure_cpu },
 	{ "bytes per call", KIND_BYTES, measure_bytes },
 };

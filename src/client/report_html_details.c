@@ -74,7 +74,7 @@ static size_t choose_columns(const struct recorder *results, struct column *ret)
 		{ "failed calls", results->latency_failed },
 		{ "injected delay", results->delay },
 		{ "service without it", results->undelayed },
-		{ "generator lag", results->lag },
+		{ "lag", results->lag },
 	};
 	size_t n = 0;
 
@@ -129,9 +129,11 @@ static void latency_table(struct html *html, const struct recorder *results)
 	}
 	HTML(html, "</tr>\n");
 	table_end(html);
-	HTML(html, "<p class=\"note\">Both latencies are of calls that were OK. The intended start "
-		   "is the instant that the schedule gave a call, whether it could be sent then or "
-		   "not; service time begins when it was sent.</p>\n");
+	HTML(html,
+	     "<p class=\"note\">Both latencies are of calls that were OK. The intended start "
+	     "is the instant that the schedule gave a call, whether it could be sent then or "
+	     "not; service time begins when it was sent. The lag is how much later than due this "
+	     "client started calls.</p>\n");
 }
 
 /* --- how calls ended --------------------------------------------- */

@@ -269,7 +269,7 @@ static void tell_why_client(struct page *page, const struct run *run)
 	if (run_limit(run) == RUN_LIMIT_CLIENT_CPU &&
 	    (run->spin || run_cpu_share(run) <= RUN_CPU_FULL)) {
 		text_duration(latencies_quantile(run->results.lag, .99), late, sizeof(late));
-		page_print(page, " (own lateness: p99 %s)", late);
+		page_print(page, " (lag: p99 %s)", late);
 	}
 }
 

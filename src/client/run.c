@@ -173,8 +173,11 @@ double run_achieved_rate(const struct run *run)
 {
 	double answered = (double)recorder_answered(&run->results);
 	double in_time = (double)run->results.answered_while_due + calls_in_hand(run);
+	/* The last of a number of calls may end before the next one would have been due. */
+	int64_t all_ns =
+		run->schedule.n > 0 ? MAX(run->elapsed_ns, run->offered_ns) : run->elapsed_ns;
 
-	return MAX(per_second(answered, run->elapsed_ns),
+	return MAX(per_second(answered, all_ns),
 		   per_second(MIN(in_time, answered), run->offered_ns));
 }
 

@@ -40,6 +40,7 @@ struct run_assertion {
 	const char *text;     /* as given */
 	const char *measured; /* "12.34ms", "0.2 %"; "-" where nothing was measured */
 	bool held;
+	bool too_many; /* it counts what there is too much of, however late calls were; not kept */
 };
 
 /* One --reconcile: the server's own count of what happened between two scrapes. */
@@ -104,7 +105,7 @@ struct run {
 	int64_t started_unix_ns;
 	int64_t elapsed_ns; /* of what was measured: after the warm-up, to the last call's end */
 	/*
-	 * Of it, the time in which calls were due: up to the end of --duration, to the
+	 * The time in which calls were due: up to the end of --duration, to the
 	 * instant of the first call beyond --count, or to the moment of an early end.
 	 */
 	int64_t offered_ns;

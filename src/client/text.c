@@ -83,7 +83,24 @@ uint64_t text_rate_tenths(uint64_t calls, int64_t elapsed_ns)
 			      : 0;
 }
 
-/* A control character of one byte, or of two (U+0080 to U+009F); its length, or 0. */
+/* Are there controls of direction, or ends of lines, of so many bytes (2 or 3)? */
+static bool is_direction(const unsigned char *c, size_t n)
+{
+	if (n >= 2 && c[0] == 0xd8) {
+		return c[1] == 0x9c; /* U+061C */
+	}
+	if (n < 3 || c[0] != 0xe2) {
+		return false;
+	}
+	return (c[1] == 0x80 && (c[2] == 0x8e || c[2] == 0x8f ||     /* U+200E, U+200F */
+				 (c[2] >= 0xa8 && c[2] <= 0xae))) || /* U+2028 to U+202E */
+	       (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9);       /* U+2066 to U+2069 */
+}
+
+/*
+ * A control character of one byte, or of two (U+0080 to U+009F), or one that turns around
+ * or breaks what follows it; its length, or 0.
+ */
 static size_t control_length(struct str text)
 {
 	const unsigned char *c = (const unsigned char *)text.data;
@@ -91,7 +108,19 @@ static size_t control_length(struct str text)
 	if (c[0] < 0x20 || c[0] == 0x7f) {
 		return 1;
 	}
+	if (is_direction(c, text.len)) {
+		return c[0] == 0xd8 ? 2 : 3;
+	}
 	return c[0] == 0xc2 && text.len > 1 && c[1] < 0xa0 ? 2 : 0;
+}
+
+/* Of valid UTF-8, of 2 or 3 bytes. */
+static int print_code_point(struct buffer *out, const unsigned char *c, size_t n)
+{
+	unsigned code = n == 2 ? (c[0] & 0x1fu) << 6 | (c[1] & 0x3fu)
+			       : (c[0] & 0xfu) << 12 | (c[1] & 0x3fu) << 6 | (c[2] & 0x3fu);
+
+	return buffer_printf(out, "\\u%04x", code);
 }
 
 int text_visible(struct buffer *out, struct str text)
@@ -107,7 +136,11 @@ int text_visible(struct buffer *out, struct str text)
 			i += control == 0;
 		}
 		err = buffer_append(out, good.data, i);
-		if (control > 0) {
+		if (control > 0 && is_direction((const unsigned char *)good.data + i, control)) {
+			TEXT_CHAIN(err, print_code_point(out, (const unsigned char *)good.data + i,
+							 control));
+			i += control;
+		} else if (control > 0) {
 			TEXT_PRINT(err, out, "\\x%02x", (unsigned char)good.data[i + control - 1]);
 			i += control;
 		} else if (i < text.len) {

@@ -18,7 +18,8 @@
 #define TEXT_NUMBER_MAX 32 /* bytes for any of the numbers below */
 
 /*
- * Text of a peer's or a file's: control characters as \xNN, what is not UTF-8 as U+FFFD.
+ * Text of a peer's or a file's: control characters as \xNN, those that turn the direction of
+ * what follows or end a line as \uNNNN, what is not UTF-8 as U+FFFD.
  * What a terminal would take for a command is none any more.
  */
 int text_visible(struct buffer *out, struct str text);

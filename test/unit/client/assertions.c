@@ -263,6 +263,68 @@ static void test_all_of_them_must_hold(void **state)
 	assert_true(assertions_held(run));
 }
 
+static void expect_verdict(struct run *run, const char *text, const char *said)
+{
+	const char *why;
+
+	assert_int_equal(assertions_measure(run, &text, 1), 0);
+	why = assertions_say_nothing(run);
+	if (said ? !why || !strstr(why, said) : why != NULL) {
+		fail_msg("%s: %s", text, why ? why : "(nothing)");
+	}
+}
+
+/* All calls started and answered at the rate: late is not too few. */
+static void test_a_rate_that_was_offered_late_was_offered(void **state)
+{
+	struct run *run = *state;
+
+	fill(run);
+	for (int i = 0; i < 100; i++) {
+		latencies_record(run->results.lag, 5 * NS_PER_MS);
+	}
+	assert_int_equal(run_limit(run), RUN_LIMIT_CLIENT_CPU);
+	expect_verdict(run, "p99<1h", NULL);
+	expect_verdict(run, "p99<1ms", NULL);
+}
+
+static void test_a_rate_that_was_not_offered_lets_nothing_be_said(void **state)
+{
+	struct run *run = *state;
+
+	fill(run);
+	run->elapsed_ns = 20 * NS_PER_S; /* half of the rate was achieved */
+	run->cpu_user_ns = 20 * NS_PER_S;
+	assert_int_equal(run_limit(run), RUN_LIMIT_CLIENT_CPU);
+	expect_verdict(run, "p99<1h", "too busy");
+	expect_verdict(run, "p99<1ms", "too busy");
+	expect_verdict(run, "ok>=2000", "too busy");
+	expect_verdict(run, "errors>=8", "too busy"); /* there might have been, of all calls */
+	/* But these there are, and more calls would make them no fewer. */
+	expect_verdict(run, "errors<=6", NULL);
+	expect_verdict(run, "mismatched==0", NULL);
+	expect_verdict(run, "code.UNAVAILABLE<1", NULL);
+	expect_verdict(run, "error_rate<0.1%", NULL);
+	expect_verdict(run, "never_sent==0", "too busy");
+	run->results.by_status[GRPC_DEADLINE_EXCEEDED] = 1;
+	expect_verdict(run, "errors<=6", "too busy"); /* a deadline passes while a client is late */
+	expect_verdict(run, "code.DEADLINE_EXCEEDED==0", "too busy");
+	run->schedule.n = 0;
+	expect_verdict(run, "p99<1h", NULL); /* a closed loop offers what it can */
+}
+
+static void test_calls_that_were_never_sent_hide_no_failure(void **state)
+{
+	struct run *run = *state;
+
+	fill(run);
+	run->results.due = 2000;
+	run->results.never_sent = 1001;
+	assert_int_equal(run_limit(run), RUN_LIMIT_MAX_IN_FLIGHT);
+	expect_verdict(run, "p99<1h", "not offered");
+	expect_verdict(run, "p99<1ms", NULL);
+}
+
 static void test_what_is_wrong_is_said(void **state)
 {
 	static const struct {
@@ -333,6 +395,9 @@ int main(void)
 		TEST(what_it_takes_to_measure),
 		TEST(an_unreconciled_call_is_counted_once),
 		TEST(all_of_them_must_hold),
+		TEST(a_rate_that_was_offered_late_was_offered),
+		TEST(a_rate_that_was_not_offered_lets_nothing_be_said),
+		TEST(calls_that_were_never_sent_hide_no_failure),
 		TEST(what_is_wrong_is_said),
 	};
 

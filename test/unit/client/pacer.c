@@ -24,7 +24,7 @@ struct bench {
 	size_t n;
 	unsigned overs;
 	int64_t end_ns;
-	uint64_t missed[2];
+	uint64_t missed[2], times_missed;
 	int64_t first_missed_ns, last_missed_ns;
 };
 
@@ -62,6 +62,7 @@ static void on_missed(void *user, bool warmup, int64_t intended_ns, uint64_t n)
 		bench->first_missed_ns = intended_ns;
 	}
 	assert_true(intended_ns >= bench->last_missed_ns);
+	bench->times_missed++;
 	bench->last_missed_ns = intended_ns;
 	bench->missed[warmup] += n;
 }
@@ -379,6 +380,37 @@ static void a_count_bounds_what_was_missed(void **state)
 	assert_int_equal(bench.missed[0], 25);
 }
 
+/* A million each second, and an hour without a place: 3,600 million that nobody draws. */
+static void a_great_many_drawn_arrivals_are_missed_at_once(void **state)
+{
+	struct random any;
+	struct bench bench;
+
+	(void)state;
+	begin(&bench, "1000000",
+	      (struct pacer_options){ .warmup_ns = 600 * NS_PER_S, .random = &any });
+	bench.places = 0;
+	pass(&bench, 4200 * NS_PER_S);
+	pacer_stop(&bench.pacer, bench.now_ns);
+	assert_in_range(bench.missed[1], 599990000, 600010000);
+	assert_in_range(bench.missed[0], 3599990000, 3600010000);
+	assert_true(bench.times_missed < 1100000);
+}
+
+static void a_count_bounds_drawn_arrivals_that_nobody_draws(void **state)
+{
+	struct random any;
+	struct bench bench;
+
+	(void)state;
+	begin(&bench, "1000000", (struct pacer_options){ .count = 2000000, .random = &any });
+	bench.places = 3;
+	pass(&bench, 10 * NS_PER_S);
+	pacer_stop(&bench.pacer, bench.now_ns);
+	assert_int_equal(bench.n, 3);
+	assert_int_equal(bench.missed[0], 2000000 - 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -396,6 +428,8 @@ int main(void)
 		cmocka_unit_test(what_is_never_started_is_told),
 		cmocka_unit_test(what_lies_ahead_of_an_early_end_never_was_due),
 		cmocka_unit_test(a_count_bounds_what_was_missed),
+		cmocka_unit_test(a_great_many_drawn_arrivals_are_missed_at_once),
+		cmocka_unit_test(a_count_bounds_drawn_arrivals_that_nobody_draws),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

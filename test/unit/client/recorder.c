@@ -660,6 +660,21 @@ static void test_what_is_no_connection_id_is_none(void **state)
 	assert_int_equal(recorder->backends[0].n_connections, 0);
 }
 
+static void test_the_greatest_connection_id_is_one(void **state)
+{
+	static const char *const ids[] = { "ffffffffffffffff", "ffffffffffffffff", "0", "0" };
+	struct recorder *recorder = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		struct recorder_call call = answer(0, GRPC_OK, STR("pod"));
+
+		call.connection = str_from(ids[i]);
+		recorder_ended(recorder, &call);
+	}
+	assert_int_equal(recorder->backends[0].n_connections, 2);
+	assert_int_equal(recorder->backends[0].connections[0], UINT64_MAX);
+}
+
 static void test_an_end_of_our_own_is_no_backends(void **state)
 {
 	struct recorder *recorder = *state;
@@ -732,6 +747,7 @@ int main(void)
 		TEST(names_that_are_no_text_are_kept_as_text),
 		TEST(a_long_name_is_cut_and_stays_one_backend),
 		TEST(what_is_no_connection_id_is_none),
+		TEST(the_greatest_connection_id_is_one),
 		TEST(an_end_of_our_own_is_no_backends),
 		TEST(examples_are_one_line_that_fits),
 		TEST(it_tells_where_a_call_is_missing),

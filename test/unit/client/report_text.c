@@ -96,9 +96,9 @@ static void test_all_of_it(void **state)
 		"service OK     70.00us 471.0us 872.4us 970.0us 970.0us 970.0us 970.0us 516.5us\n"
 		"latency failed 200.0us 602.1us 1.000ms 1.000ms 1.000ms 1.000ms 1.000ms 600.0us\n"
 		"service failed 170.0us 573.4us 970.0us 970.0us 970.0us 970.0us 970.0us 570.0us\n"
-		"own lateness   20.00us 20.00us 20.00us 20.00us 20.00us 20.00us 20.00us 20.00us\n"
+		"lag            20.00us 20.00us 20.00us 20.00us 20.00us 20.00us 20.00us 20.00us\n"
 		"latency counts from when a call was due, service from when it was sent;\n"
-		"own lateness is how much later than due this client started it\n"
+		"lag is how much later than due this client started it\n"
 		"\n"
 		"latency OK         calls   share  in all\n"
 		"up to  100.3us       100  10.5 %  10.5 % ####################\n"
@@ -282,10 +282,10 @@ static void test_a_client_that_is_the_limit(void **state)
 	for (int i = 0; i < 100; i++) {
 		latencies_record(run->results.lag, 3 * NS_PER_MS);
 	}
-	expect_part(run, "limited by: client CPU (own lateness: p99 3.000ms)\n");
+	expect_part(run, "limited by: client CPU (lag: p99 3.000ms)\n");
 	run->cpu_user_ns = run->elapsed_ns;
 	run->spin = true;
-	expect_part(run, "limited by: client CPU (own lateness: p99 3.000ms)\n");
+	expect_part(run, "limited by: client CPU (lag: p99 3.000ms)\n");
 }
 
 static void test_a_gap_without_an_error(void **state)
@@ -527,7 +527,7 @@ static void test_two_runs_side_by_side(void **state)
 		    "              p99          970.0us       970.0us        =\n"
 		    "failed        p50          602.1us       602.1us        =\n"
 		    "              p99          1.000ms       1.000ms        =\n"
-		    "own lateness  p99          20.00us       20.00us        =\n"
+		    "lag           p99          20.00us       20.00us        =\n"
 		    "CPU us per call              20.04         30.06  +50.0 %\n"
 		    "bytes out per call             143           143        =\n"
 		    "bytes in per call             98.2          98.2  <0.01 %\n");

@@ -69,6 +69,21 @@ static void test_controls_of_two_bytes_are_made_visible_too(void **state)
 	expect(&out, "a\\x9b31m\xc2\xa0\xef\xbf\xbd");
 }
 
+static void test_what_turns_the_direction_is_made_visible(void **state)
+{
+	struct buffer out = BUFFER_INIT;
+
+	(void)state;
+	assert_int_equal(text_visible(&out, STR("a\xe2\x80\xae"
+						"b\xe2\x81\xa6\xe2\x81\xa9"
+						"\xd8\x9c\xe2\x80\x8f\xe2\x80\xa8")),
+			 0);
+	expect(&out, "a\\u202eb\\u2066\\u2069\\u061c\\u200f\\u2028");
+	/* Their neighbours are text: a dash, an ellipsis, a letter, and what is cut off. */
+	assert_int_equal(text_visible(&out, STR("\xe2\x80\x93\xe2\x80\xaf\xd8\x9b\xe2\x80")), 0);
+	expect(&out, "\xe2\x80\x93\xe2\x80\xaf\xd8\x9b\xef\xbf\xbd\xef\xbf\xbd");
+}
+
 static void expect_utf8(struct str text, size_t max, const char *expected)
 {
 	struct buffer out = BUFFER_INIT;
@@ -158,6 +173,7 @@ int main(void)
 		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_a_failure_is_one_line_without_control_characters),
 		cmocka_unit_test(test_controls_of_two_bytes_are_made_visible_too),
+		cmocka_unit_test(test_what_turns_the_direction_is_made_visible),
 		cmocka_unit_test(test_utf8_is_cut_between_characters),
 		cmocka_unit_test(test_numbers_have_two_digits_at_most),
 		cmocka_unit_test(test_a_share_is_nothing_or_all_only_where_it_is),
