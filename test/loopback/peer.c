@@ -28,6 +28,7 @@ void peer_init(struct peer *peer, const struct peer_options *options)
 	peer->grpc_peer = (struct grpc_peer){ .id = 7, .address = "peer" };
 	peer->server = grpc_server_new(&(struct grpc_server_options){
 		.limits = &peer->limits,
+		.meters = peer->options.meters,
 		.timers = &peer->timers,
 	});
 	assert(peer->server);
@@ -310,9 +311,12 @@ static bool to_server(struct peer *peer)
 static bool to_client(struct peer *peer)
 {
 	struct buffer *queue = &peer->to_client;
+	size_t room;
 	ssize_t n;
 
-	if (peer->engine->ops->produce(peer->engine, queue, 64 * KIB) < 0) {
+	room = peer->options.room ? peer->options.room : 64 * KIB;
+	room -= MIN(room, buffer_len(queue));
+	if (peer->engine->ops->produce(peer->engine, queue, buffer_len(queue) + room) < 0) {
 		peer->failed = true;
 	}
 	if (buffer_len(queue) == 0) {

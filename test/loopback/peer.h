@@ -39,6 +39,8 @@ struct peer_options {
 	size_t cut;               /* not 0: the client's bytes are cut there, once */
 	uint32_t window;          /* of each stream, for what the server sends; 0: the default */
 	uint32_t max_header_list; /* 0: not said */
+	size_t room;              /* of each produce; 0: 64 KiB */
+	const struct grpc_server_meters *meters;
 };
 
 struct peer {
