@@ -41,6 +41,11 @@ static int parse_bound(const char *text, void *value, char *why, size_t size)
 	return 0;
 }
 
+static int parse_health(const char *text, void *value, char *why, size_t size)
+{
+	return faults_plan_set(value, "health", text, why, size);
+}
+
 /* The fields of one row that stand in every row. */
 #define ROW(flag, kind, member) \
 	.name = (flag), .type = (kind), .offset = offsetof(struct config, member), .group = GROUP
@@ -63,6 +68,13 @@ static const struct option table[] = {
 		  "repeatable. " OTHERWISE("metrics", CONFIG_DEFAULT_WEB_PORT) },
 	{ ROW("web.telemetry-path", OPTION_STRING, telemetry_path), .placeholder = "PATH",
 	  .value = "/metrics", .help = "Path of the metrics." },
+	{ ROW("web.enable-openmetrics", OPTION_BOOL, web_enable_openmetrics), .value = "false",
+	  .help = "Give metrics in the format OpenMetrics 1.0 to whom asks for it. Its bounds of "
+		  "buckets are written otherwise (le=\"5.0\"), so that an older Prometheus takes "
+		  "them for other series." },
+	{ ROW("web.enable-lifecycle", OPTION_BOOL, web_enable_lifecycle), .value = "false",
+	  .help = "Let POST to /-/faults change at run time what is done to calls on purpose. "
+		  "Whoever reaches the metrics can." },
 #undef GROUP
 #define GROUP "Logging"
 	{ ROW("log.level", OPTION_ENUM, log_level), .placeholder = "LEVEL", .value = "info",
@@ -103,6 +115,10 @@ static const struct option table[] = {
 	{ ROW("echo.hang-limit", OPTION_DURATION, faults.hang_limit_ns), .placeholder = "DURATION",
 	  .value = "60s", .min = FAULTS_LEAST_HANG_NS, .max = FAULTS_LONGEST_HANG_NS,
 	  .help = "Time after which a call that hangs fails even so, with DEADLINE_EXCEEDED." },
+	{ ROW("echo.health", OPTION_CUSTOM, faults), .placeholder = "HEALTH", .value = "serving",
+	  .parse = parse_health,
+	  .help = "What health and readiness say while calls are served: serving, or not-serving "
+		  "on purpose." },
 	{ ROW("echo.allow-metadata-faults", OPTION_BOOL, allow_metadata_faults), .value = "false",
 	  .help = "Let callers ask for a delay or a fault of their own in a call's metadata "
 		  "(echod-delay, echod-fault)." },
@@ -188,6 +204,7 @@ static const struct options options = {
 		  "  echod serve\n"
 		  "  echod serve --grpc.listen-address=127.0.0.1:9876 --log.format=json\n"
 		  "  echod serve --echo.delay=uniform:0s,5s\n"
+		  "  echod serve --echo.status=UNAVAILABLE:2 --echo.fault-mode=every-nth\n"
 		  "  ECHOD_SHUTDOWN_DELAY=5s echod serve\n",
 	.table = table,
 	.n = ARRAY_SIZE(table),
@@ -231,12 +248,26 @@ static int check_path(const char *path, char *error, size_t size)
 	} else if (!plain_path(path)) {
 		why = "has a character other than letters, digits and /._~-";
 	} else if (strcmp(path, CONFIG_PATH_HEALTHY) == 0 || strcmp(path, CONFIG_PATH_READY) == 0 ||
+		   strcmp(path, CONFIG_PATH_FAULTS) == 0 ||
 		   strncmp(path, CONFIG_PATH_RUNS, strlen(CONFIG_PATH_RUNS)) == 0) {
 		why = "is taken";
 	}
 	if (why) {
 		snprintf(error, size,
 			 "--web.telemetry-path (or ECHOD_WEB_TELEMETRY_PATH): \"%.64s\" %s", path,
+			 why);
+		return -1;
+	}
+	return 0;
+}
+
+/* What no flag can see for itself. */
+static int check_faults(const struct faults_plan *plan, char *error, size_t size)
+{
+	char why[128] = "";
+
+	if (faults_plan_check(plan, why, sizeof(why)) < 0) {
+		snprintf(error, size, "--echo.status and --echo.abort (or their variables) %s",
 			 why);
 		return -1;
 	}
@@ -262,7 +293,8 @@ enum options_result config_parse(struct config *ret, int argc, char **argv, char
 			     &ret->grpc_addresses, error, size) < 0 ||
 	     check_addresses("web.listen-address", "ECHOD_WEB_LISTEN_ADDRESS", &ret->web_addresses,
 			     error, size) < 0 ||
-	     check_path(ret->telemetry_path, error, size) < 0)) {
+	     check_path(ret->telemetry_path, error, size) < 0 ||
+	     check_faults(&ret->faults, error, size) < 0)) {
 		result = OPTIONS_ERROR;
 	}
 	if (result == OPTIONS_OK && faults_plan_check(&ret->faults, why, sizeof(why)) < 0) {

@@ -17,6 +17,7 @@
 /* Paths of the HTTP face that are not for the metrics to take. */
 #define CONFIG_PATH_HEALTHY "/-/healthy"
 #define CONFIG_PATH_READY   "/-/ready"
+#define CONFIG_PATH_FAULTS  "/-/faults"
 #define CONFIG_PATH_RUNS    "/-/runs/" /* and what begins with it */
 
 /*
@@ -34,6 +35,7 @@ struct config {
 	struct option_strings grpc_addresses; /* none: the default, or what was inherited */
 	struct option_strings web_addresses;
 	const char *telemetry_path;
+	bool web_enable_openmetrics, web_enable_lifecycle;
 	int log_level, log_format; /* enum log_level, enum log_format */
 	int64_t shutdown_delay_ns, shutdown_grace_ns;
 	struct faults_plan faults;

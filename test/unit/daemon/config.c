@@ -67,6 +67,13 @@ static void defaults_are_the_documented_ones(void **state)
 	assert_int_equal(config->shutdown_grace_ns, 15 * NS_PER_S);
 	assert_int_equal(config->faults.delay.kind, DELAY_NONE);
 	assert_int_equal(config->faults.seed, 0);
+	assert_int_equal(config->faults.statuses.n + config->faults.aborts.n, 0);
+	assert_int_equal(config->faults.mode, FAULTS_RANDOM);
+	assert_int_equal(config->faults.hang_limit_ns, 60 * NS_PER_S);
+	assert_false(config->faults.unhealthy);
+	assert_false(config->allow_metadata_faults);
+	assert_false(config->web_enable_openmetrics);
+	assert_false(config->web_enable_lifecycle);
 	assert_true(config->echo_identify);
 	assert_int_equal(config->echo_max_runs, 8);
 	assert_false(config->grpc_interop);
@@ -85,6 +92,60 @@ static void defaults_are_the_documented_ones(void **state)
 	assert_true(config->grpc_max_connection_age_ns == CONFIG_INFINITY_NS);
 	assert_true(config->grpc_max_connection_age_grace_ns == CONFIG_INFINITY_NS);
 	assert_int_equal(config->web_max_connections, 128);
+	config_free(&f.config);
+}
+
+static void every_flag_of_faults_is_taken(void **state)
+{
+	struct fixture f;
+	const struct config *config = &f.config;
+	const struct faults_plan *plan = &config->faults;
+
+	(void)state;
+	assert_int_equal(
+		parse(&f,
+		      FLAGS("--echo.delay=p50=2ms,p99=80ms",
+			    "--echo.status=UNAVAILABLE:2,INTERNAL:0.5",
+			    "--echo.abort=reset:1,hang:0.25", "--echo.fault-mode=every-nth",
+			    "--echo.seed=7", "--echo.hang-limit=2s", "--echo.health=not-serving",
+			    "--echo.allow-metadata-faults", "--web.enable-openmetrics",
+			    "--web.enable-lifecycle"),
+		      NULL),
+		OPTIONS_OK);
+	assert_int_equal(plan->delay.kind, DELAY_PERCENTILES);
+	assert_int_equal(plan->statuses.n, 2);
+	assert_int_equal(plan->statuses.faults[0].status, GRPC_UNAVAILABLE);
+	assert_int_equal(plan->statuses.faults[0].share, FAULTS_WHOLE / 50);
+	assert_int_equal(plan->aborts.n, 2);
+	assert_int_equal(plan->aborts.faults[1].kind, FAULT_HANG);
+	assert_int_equal(plan->mode, FAULTS_EVERY_NTH);
+	assert_int_equal(plan->seed, 7);
+	assert_int_equal(plan->hang_limit_ns, 2 * NS_PER_S);
+	assert_true(plan->unhealthy);
+	assert_true(config->allow_metadata_faults);
+	assert_true(config->web_enable_openmetrics);
+	assert_true(config->web_enable_lifecycle);
+	config_free(&f.config);
+}
+
+static void a_plan_of_more_than_all_calls_is_refused(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	assert_int_equal(
+		parse(&f, FLAGS("--echo.status=UNAVAILABLE:60", "--echo.abort=reset:40"), NULL),
+		OPTIONS_OK);
+	config_free(&f.config);
+	assert_int_equal(
+		parse(&f, FLAGS("--echo.status=UNAVAILABLE:60", "--echo.abort=reset:41"), NULL),
+		OPTIONS_ERROR);
+	assert_string_equal(f.error, "--echo.status and --echo.abort (or their variables) together "
+				     "come to more than 100 %");
+	config_free(&f.config);
+	assert_int_equal(parse(&f, FLAGS("--echo.health=ill"), NULL), OPTIONS_ERROR);
+	assert_non_null(strstr(f.error, "--echo.health"));
+	assert_non_null(strstr(f.error, "is neither serving nor not-serving"));
 	config_free(&f.config);
 }
 
@@ -259,6 +320,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_are_the_documented_ones),
+		cmocka_unit_test(every_flag_of_faults_is_taken),
+		cmocka_unit_test(a_plan_of_more_than_all_calls_is_refused),
 		cmocka_unit_test(every_flag_is_taken),
 		cmocka_unit_test(the_environment_gives_way_to_flags),
 		cmocka_unit_test(unknown_variables_are_warned_of),
