@@ -41,6 +41,8 @@ struct http1_server {
 	int64_t idle_ns;  /* when WAITING is given up */
 	size_t body_bytes;
 	struct http1_head *head; /* HEAD to ANSWERING */
+	struct buffer body;      /* of the request, as far as it is kept: BODY to ANSWERING */
+	bool body_lost;          /* no memory for it */
 	llhttp_t parser;
 	struct buffer reply_head, reply_body; /* SENDING */
 };
@@ -95,6 +97,7 @@ static void drop_head(struct http1_server *server)
 {
 	free(server->head);
 	server->head = NULL;
+	buffer_free(&server->body);
 }
 
 static void await_request(struct http1_server *server)
@@ -225,6 +228,19 @@ static int on_chunk_header(llhttp_t *parser)
 	return HPE_PAUSED;
 }
 
+/* What the framing of the body leaves of it. */
+static int on_body(llhttp_t *parser, const char *bytes, size_t n)
+{
+	struct http1_server *server = server_of(parser);
+	size_t kept = MIN(n, server->limits.keep_body_bytes - buffer_len(&server->body));
+
+	if (kept > 0 && buffer_append(&server->body, bytes, kept) < 0) {
+		server->body_lost = true;
+	}
+	server->head->request.body_cut |= kept < n;
+	return 0;
+}
+
 static int on_message_complete(llhttp_t *parser)
 {
 	server_of(parser)->complete = true;
@@ -233,6 +249,7 @@ static int on_message_complete(llhttp_t *parser)
 
 static const llhttp_settings_t settings = {
 	.on_chunk_header = on_chunk_header,
+	.on_body = on_body,
 	.on_message_complete = on_message_complete,
 };
 
@@ -253,9 +270,13 @@ static int parse(struct http1_server *server, const char *bytes, size_t n)
 
 static void deliver(struct http1_server *server)
 {
+	struct http1_request *request = &server->head->request;
+	struct bytes body = buffer_bytes(&server->body);
+
 	server->state = ANSWERING;
 	timer_stop(server->timers, &server->timer);
-	server->events->request(server->user, server, &server->head->request);
+	request->body = (struct str){ (const char *)body.data, body.len };
+	server->events->request(server->user, server, request);
 }
 
 /* The blank line has been parsed: is there a body, and do we want it? */
@@ -269,6 +290,7 @@ static void begin_body(struct http1_server *server)
 		refuse(server, 413, "request body too large");
 	} else if (server->head->expects) {
 		server->last = true;
+		server->head->request.body_cut = true; /* it is not asked for */
 		deliver(server);
 	} else {
 		server->state = BODY;
@@ -342,7 +364,9 @@ static size_t receive_body(struct http1_server *server, const uint8_t *bytes, si
 		taken = (size_t)(llhttp_get_error_pos(&server->parser) - (const char *)bytes);
 	}
 	server->body_bytes += taken;
-	if (server->complete) {
+	if (server->body_lost) {
+		end_with(server, -ENOMEM);
+	} else if (server->complete) {
 		deliver(server);
 	} else if (server->trailers) {
 		llhttp_resume(&server->parser);

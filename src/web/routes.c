@@ -122,6 +122,64 @@ static int64_t scrape_timeout_ns(const struct http1_request *request)
 	return ns;
 }
 
+/* The authority of an origin ("http://host:port"), or data NULL where it has none ("null"). */
+static struct str authority_of(struct str origin)
+{
+	static const struct str schemes[] = { STR_INIT("http://"), STR_INIT("https://") };
+
+	for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
+		if (str_has_prefix(origin, schemes[i])) {
+			return (struct str){ origin.data + schemes[i].len,
+					     origin.len - schemes[i].len };
+		}
+	}
+	return (struct str){ NULL, 0 };
+}
+
+/*
+ * A browser sends POST for any page to any address that it can reach, and says by two
+ * fields whose page it was (Fetch 3.2, Fetch Metadata). What is no browser sends neither.
+ */
+static bool is_foreign(const struct http1_request *request)
+{
+	struct str site = http1_request_header(request, STR("Sec-Fetch-Site"));
+	struct str origin = http1_request_header(request, STR("Origin"));
+
+	if (site.data && !str_equal(site, STR("same-origin")) && !str_equal(site, STR("none"))) {
+		return true;
+	}
+	return origin.data &&
+	       !str_equal_nocase(authority_of(origin), http1_request_header(request, STR("Host")));
+}
+
+/* An error that a handler of the route is not asked about. False: it is to be asked. */
+static bool refuse(const struct route *route, const struct http1_request *request,
+		   struct http1_response *response)
+{
+	bool post = str_equal(request->method, STR("POST"));
+
+	if (post && route->post) {
+		if (is_foreign(request)) {
+			set_error(response, 403, NOSNIFF,
+				  "403 this is not for pages of other sites to ask for\n");
+		} else if (request->body_cut) {
+			set_error(response, 413, NOSNIFF, "413 the body is too long\n");
+		} else {
+			return false;
+		}
+	} else if (str_equal(request->method, STR("GET")) ||
+		   str_equal(request->method, STR("HEAD"))) {
+		return false;
+	} else if (route->post) {
+		set_error(response, 405, NOSNIFF "Allow: GET, HEAD, POST\r\n",
+			  "405 only GET, HEAD and POST are served here\n");
+	} else {
+		set_error(response, 405, NOSNIFF "Allow: GET, HEAD\r\n",
+			  "405 only GET and HEAD are served here\n");
+	}
+	return true;
+}
+
 static void on_request(void *user, struct http1_server *server, const struct http1_request *request)
 {
 	struct web_connection *connection = user;
@@ -135,13 +193,10 @@ static void on_request(void *user, struct http1_server *server, const struct htt
 			  "All connections are busy. Try again shortly.\n");
 	} else if (!route) {
 		set_error(&response, 404, NOSNIFF, "404 page not found\n");
-	} else if (!str_equal(request->method, STR("GET")) &&
-		   !str_equal(request->method, STR("HEAD"))) {
-		set_error(&response, 405, NOSNIFF "Allow: GET, HEAD\r\n",
-			  "405 only GET and HEAD are served here\n");
-	} else {
+	} else if (!refuse(route, request, &response)) {
 		response.write_timeout_ns = scrape_timeout_ns(request);
-		route->get(route->user, request, &response);
+		(str_equal(request->method, STR("POST")) ? route->post : route->get)(
+			route->user, request, &response);
 	}
 	http1_server_respond(server, &response);
 }

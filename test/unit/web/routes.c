@@ -24,6 +24,18 @@ static void get_unready(void *user, const struct http1_request *request,
 	response->status = 503;
 }
 
+/* What was posted, as it came. */
+static void post_page(void *user, const struct http1_request *request,
+		      struct http1_response *response)
+{
+	(void)user;
+	response->content_type = "text/plain; charset=utf-8";
+	if (buffer_printf(&response->body, "<%.*s>", (int)request->body.len, request->body.data) <
+	    0) {
+		response->status = 500;
+	}
+}
+
 static char page[8192], root[] = "root", metrics[] = "metrics\n", things[] = "things",
 			more[] = "more";
 
@@ -35,6 +47,7 @@ static const struct route routes[] = {
 	{ "/things/", get_page, things, true },
 	{ "/things/own", get_page, root },
 	{ "/things/more/", get_page, more, true },
+	{ "/post", get_page, root, false, post_page },
 };
 
 /* Up to so many connections to one web, on one clock. */
@@ -61,6 +74,7 @@ static int setup(void **state)
 	house->now_ns = NS_PER_S;
 	timers_init(&house->timers, host_clock, &house->now_ns);
 	house->limits = web_default_limits;
+	house->limits.http1.keep_body_bytes = 8;
 	for (size_t i = 0; i < ARRAY_SIZE(house->counters); i++) {
 		house->meters.requests[i] = &house->counters[i];
 	}
@@ -200,6 +214,47 @@ static void requests_get_the_answer_of_their_path_and_method(void **state)
 	}
 	assert_int_equal(counted(200) + counted(404) + counted(405) + counted(503),
 			 ARRAY_SIZE(rows));
+}
+
+static void a_post_comes_with_its_body_and_from_no_page_of_another_site(void **state)
+{
+	static const struct {
+		const char *request;
+		int status;
+		const char *holds;
+	} rows[] = {
+		{ "POST /post HTTP/1.1\r\n" HOST "Content-Length: 3\r\n" END "a=1", 200, "<a=1>" },
+		{ "POST /post HTTP/1.1\r\n" HOST "Content-Length: 0\r\n" END, 200, "<>" },
+		{ "POST /post HTTP/1.1\r\n" HOST END, 200, "<>" },
+		{ "POST /post HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END
+		  "3\r\na=1\r\n5\r\n&b=23\r\n0\r\nX: y\r\n\r\n",
+		  200, "<a=1&b=23>" },
+		{ "POST /post HTTP/1.1\r\n" HOST "Content-Length: 9\r\n" END "123456789", 413,
+		  "too long" },
+		{ "GET /post HTTP/1.1\r\n" HOST "Content-Length: 3\r\n" END "a=1", 200, "root" },
+		{ "PUT /post HTTP/1.1\r\n" HOST END, 405, "\r\nAllow: GET, HEAD, POST\r\n" },
+		{ "POST /post HTTP/1.1\r\n" HOST "Origin: http://H\r\n" END, 200, "<>" },
+		{ "POST /post HTTP/1.1\r\n" HOST "Sec-Fetch-Site: same-origin\r\n" END, 200, "<>" },
+		{ "POST /post HTTP/1.1\r\n" HOST "Origin: http://h.evil\r\n" END, 403, "pages" },
+		{ "POST /post HTTP/1.1\r\n" HOST "Origin: null\r\n" END, 403, "pages" },
+		{ "POST /post HTTP/1.1\r\n" HOST "Sec-Fetch-Site: cross-site\r\n" END, 403,
+		  "pages" },
+		{ "POST /post HTTP/1.1\r\n" HOST "Sec-Fetch-Site: same-site\r\n" END, 403,
+		  "pages" },
+	};
+
+	(void)state;
+	assert_true(enter(0));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const char *text = ask(0, rows[i].request);
+
+		assert_int_equal(status_of(text), rows[i].status);
+		assert_non_null(strstr(text, rows[i].holds));
+	}
+	/* it would have to be asked for, and is not */
+	assert_int_equal(status_of(ask(0, "POST /post HTTP/1.1\r\n" HOST
+					  "Expect: 100-continue\r\nContent-Length: 3\r\n" END)),
+			 413);
 }
 
 static void head_has_the_length_of_get_and_no_body(void **state)
@@ -426,6 +481,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(requests_get_the_answer_of_their_path_and_method),
+		TEST(a_post_comes_with_its_body_and_from_no_page_of_another_site),
 		TEST(head_has_the_length_of_get_and_no_body),
 		TEST(refusals_of_the_layer_below_are_counted),
 		TEST(the_scraper_says_how_long_it_waits),
