@@ -38,9 +38,6 @@ static int on_begin_headers(nghttp2_session *nghttp2, const nghttp2_frame *frame
 		}
 		return 0;
 	}
-	if (session->abandoned) {
-		return 0; /* the peer hears nothing of it */
-	}
 	stream = session->condemned ? NULL : session->events->stream_opened(session->user);
 	if (!stream) {
 		(void)nghttp2_submit_rst_stream(nghttp2, NGHTTP2_FLAG_NONE, id,

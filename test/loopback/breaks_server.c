@@ -21,6 +21,7 @@ struct one {
 	enum what what;
 	size_t length; /* of the reply */
 	bool headers_first;
+	struct one *breaks; /* as this one closes */
 	/* what came of it */
 	struct grpc_call *call;
 	struct timer timer;
@@ -33,6 +34,7 @@ struct scene {
 	struct peer peer;
 	struct one ones[CALLS];
 	bool broken; /* some call had CLOSE */
+	unsigned wakes, wakes_before;
 	struct counter started, handled_ok, handled_failed, calls_ok, calls_failed;
 	struct counter received, sent, taken_along, unavailable;
 	struct gauge in_flight;
@@ -151,6 +153,12 @@ static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome
 	one->closed++;
 	one->status = outcome->status;
 	one->origin = outcome->origin;
+	if (one->breaks) {
+		struct scene *scene = grpc_call_context(call);
+
+		scene->wakes_before = scene->wakes;
+		grpc_call_break(one->breaks->call, GRPC_BREAK_CLOSE, NULL);
+	}
 	one->what = CLOSE; /* of no effect on a call that has ended, nor on its connection */
 	grpc_call_break(call, GRPC_BREAK_CLOSE, NULL);
 }
@@ -441,6 +449,32 @@ static void what_is_finished_goes_out_and_the_rest_is_taken_along(void **state)
 	assert_int_equal(counter_read(&scene.sent), 1);
 	assert_true(finished(&scene));
 	assert_false(scene.peer.goaway);
+	scene_deinit(&scene);
+}
+
+static void on_wake(void *host)
+{
+	((struct scene *)host)->wakes++;
+}
+
+/* Late in a production there is nothing left of it: the host is asked for another. */
+static void a_close_in_the_closing_of_another_wakes_the_host(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_init(&scene, &(struct peer_options){ .room = 1 });
+	peer_connect(&scene.peer);
+	scene.peer.engine->wake = on_wake;
+	scene.peer.engine->host = &scene;
+	ask(&scene, 0, CHAT, IN_OPENED, STAY, 0);
+	peer_run(&scene.peer);
+	ask(&scene, 1, UNARY, IN_MESSAGE, ANSWER, 10)->breaks = &scene.ones[0];
+	peer_run(&scene.peer);
+	assert_answered(&scene.ones[1]);
+	assert_true(scene.wakes > scene.wakes_before);
+	assert_ended(&scene.ones[0], GRPC_UNAVAILABLE);
+	assert_true(finished(&scene));
 	scene_deinit(&scene);
 }
 
@@ -741,6 +775,7 @@ int main(void)
 		cmocka_unit_test(a_truncated_message_is_subject_to_the_limit),
 		cmocka_unit_test(a_close_is_the_end_without_a_word),
 		cmocka_unit_test(what_is_finished_goes_out_and_the_rest_is_taken_along),
+		cmocka_unit_test(a_close_in_the_closing_of_another_wakes_the_host),
 		cmocka_unit_test(what_comes_behind_it_in_one_read_never_begins),
 		cmocka_unit_test(an_answer_that_the_window_holds_back_is_taken_along),
 		cmocka_unit_test(an_answer_for_which_there_is_no_room_is_taken_along),
