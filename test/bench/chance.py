@@ -1,4 +1,4 @@
-"""The server's drawing of delays (src/base/random.c), to know each one beforehand."""
+"""The server's dice (src/base/random.c), to know each delay and each fault beforehand."""
 
 WORD = (1 << 64) - 1
 
@@ -29,6 +29,10 @@ class Chance:
             if draw >= surplus:
                 return draw % bound
 
+    def unit(self):
+        """In [0, 1), of 53 bits."""
+        return (self.next() >> 11) * 2.0**-53
+
 
 def rotate_left(word, n):
     return (word << n | word >> 64 - n) & WORD
@@ -38,3 +42,31 @@ def delays_ms(seed, low_ms, high_ms, count):
     """What --echo.delay=uniform:LOW,HIGH --echo.seed=SEED draws for the first `count` calls."""
     chance = Chance(seed)
     return [low_ms + chance.below(high_ms - low_ms) for _ in range(count)]
+
+
+def faults(seed, shares, count):
+    """What --echo.fault-mode=random does to the first `count` calls: an index of `shares`, which are percentages
+    in the order of the flags, or None."""
+    chance = Chance(~seed & WORD)
+    bounds = [round(sum(shares[: i + 1]) * 10**7) for i in range(len(shares))]
+
+    def throw():
+        drawn = chance.below(10**9)
+        return next((i for i, bound in enumerate(bounds) if drawn < bound), None)
+
+    return [throw() for _ in range(count)]
+
+
+def every_nth(shares, count):
+    """The same of --echo.fault-mode=every-nth."""
+    owed = [0] * len(shares)
+
+    def add_up():
+        for i, share in enumerate(shares):
+            owed[i] += round(share * 10**7)
+        met = next((i for i, each in enumerate(owed) if each >= 10**9), None)
+        if met is not None:
+            owed[met] -= 10**9
+        return met
+
+    return [add_up() for _ in range(count)]

@@ -207,7 +207,7 @@ class Response:
             assert not [name for name, _ in self.blocks[1] if name.startswith(":")], self
         text = self.field("grpc-status", -1)
         assert text is not None and re.fullmatch("0|[1-9]|1[0-6]", text), self
-        assert int(text) not in FOR_APPLICATIONS, self
+        assert int(text) not in FOR_APPLICATIONS or self.field("echod-fault", -1), self
         return int(text)
 
     @property
