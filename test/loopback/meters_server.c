@@ -299,6 +299,7 @@ static void what_names_no_method_counts_as_one(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		begin(stage, cases[i].path, cases[i].more);
+		stage->stream.plain = !cases[i].grpc;
 		say(stage, "x");
 		peer_run(&stage->peer);
 		calls += cases[i].grpc;

@@ -89,7 +89,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
 		/* gRPC: never on DATA */
-		assert(frame->hd.type == NGHTTP2_HEADERS);
+		assert(stream->plain || frame->hd.type == NGHTTP2_HEADERS);
 		stream->ended = true;
 	}
 	return 0;

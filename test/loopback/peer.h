@@ -28,6 +28,7 @@ struct peer_stream {
 	bool ending, ended;    /* END_STREAM follows `out`; came */
 	bool closed;
 	bool stingy;     /* gives no credit for what comes */
+	bool plain;      /* the answer is to be plain HTTP */
 	size_t unpaid;   /* of that */
 	uint32_t code;   /* of the close */
 	unsigned blocks; /* header blocks that came */
