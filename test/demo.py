@@ -14,6 +14,7 @@ an interrupt too; the files are in a temporary directory that is removed.
 """
 import ctypes
 import json
+import math
 import os
 import pathlib
 import re
@@ -118,23 +119,23 @@ class Children:
         self.running.append(child)
         return child
 
-    def stop(self, child, number=signal.SIGTERM):
+    def stop(self, child, number=signal.SIGTERM, patience=20):
         """Its exit status."""
         if child.poll() is None:
             child.send_signal(number)
         try:
-            child.wait(20)
+            child.wait(patience)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
         self.running.remove(child)
         return child.returncode
 
-    def stop_all(self):
+    def stop_all(self, patience=20):
         """In turn; at a further interrupt, those that are left at once."""
         try:
             for child in reversed(self.running[:]):
-                self.stop(child)
+                self.stop(child, patience=patience)
         except KeyboardInterrupt:
             for child in self.running:
                 child.kill()
@@ -171,6 +172,13 @@ def fetch(url, form=None, timeout=5):
         return None
 
 
+def ready(url):
+    try:
+        return fetch(url) is not None
+    except Failed:
+        return False
+
+
 def wait_for(condition, what, seconds, children, child):
     end = time.monotonic() + seconds
     while not condition():
@@ -185,11 +193,12 @@ class Served:
 
     def __init__(self, children, echod, *flags):
         self.grpc, self.web = f"127.0.0.1:{free_port(9876)}", free_port(2112)
-        say(f"echod serve {' '.join(flags)}, on {self.grpc} and :{self.web}")
+        say(f"echod serve {' '.join(flags)}")
+        note(f"gRPC on {self.grpc}, metrics on http://localhost:{self.web}/metrics")
         self.child = children.start(
             echod, "serve", f"--grpc.listen-address={self.grpc}", f"--web.listen-address=127.0.0.1:{self.web}", *flags
         )
-        wait_for(lambda: fetch(self.url("/-/ready")), "the server", 10, children, self.child)
+        wait_for(lambda: ready(self.url("/-/ready")), "the server", 10, children, self.child)
 
     def url(self, path):
         return f"http://localhost:{self.web}{path}"
@@ -251,10 +260,14 @@ class Watcher:
             "prometheus", f"--config.file={config}", f"--storage.tsdb.path={directory / 'tsdb'}",
             f"--web.listen-address=127.0.0.1:{self.port}", "--enable-feature=native-histograms",
         )
-        wait_for(lambda: fetch(self.url("/-/ready")), "Prometheus", 30, children, self.child)
+        wait_for(lambda: ready(self.url("/-/ready")), "Prometheus", 30, children, self.child)
 
     def url(self, path):
         return f"http://localhost:{self.port}{path}"
+
+    def page_url(self, path):
+        """Of a page for people: Debian's build has them under /classic alone."""
+        return self.url(path if ready(self.url("/alerts")) else f"/classic{path}")
 
     def get(self, path):
         self.children.require(self.child, "Prometheus")
@@ -286,7 +299,8 @@ class Watcher:
                 raise Failed(f"{what}: not within {seconds} s")
             ratio = self.value('job:echod_slo_errors:ratio_rate5m{job="echod"}')
             states = "   ".join(f"page over {long}: {pages.get(long, 'quiet')}" for long in ("1h", "6h"))
-            live.show(f"{took:3.0f} s   errors {100 * ratio:5.2f} %   {states}")
+            errors = "   - " if math.isnan(ratio) else f"{100 * ratio:5.2f} %"
+            live.show(f"{took:3.0f} s   errors {errors}   {states}")
             time.sleep(0.5)
 
 
@@ -346,8 +360,8 @@ def demo_alert(echod, children):
 def watch_the_alert(server, watcher):
     note("To look at while it runs:")
     for what, url in (
-        ("alerts", watcher.url("/alerts")), ("targets", watcher.url("/targets")),
-        ("a graph", watcher.url("/graph?g0.expr=job%3Aechod_slo_errors%3Aratio_rate5m&g0.tab=0&g0.range_input=5m")),
+        ("alerts", watcher.page_url("/alerts")), ("targets", watcher.page_url("/targets")),
+        ("a graph", watcher.page_url("/graph?g0.expr=job:echod_slo_errors:ratio_rate5m&g0.tab=0")),
         ("the server", server.url("/")), ("its plan", server.url("/-/faults")),
     ):
         note(f"  {what:<11} {url}")
@@ -394,6 +408,7 @@ def main(arguments):
             return 1
         except KeyboardInterrupt:
             live.end()
+            children.stop_all(patience=0.5)  # not for as long as the calls in flight would take
             print("demo: interrupted", file=sys.stderr)
             return 130
         finally:
