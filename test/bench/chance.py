@@ -44,6 +44,37 @@ def delays_ms(seed, low_ms, high_ms, count):
     return [low_ms + chance.below(high_ms - low_ms) for _ in range(count)]
 
 
+def weighted_ns(seed, points, count):
+    """What --echo.delay=DURATION:PERCENT,... draws: `points` are (ns, percent)."""
+    chance = Chance(seed)
+
+    def draw():
+        drawn = chance.below(10**9)
+        for ns, percent in points:
+            share = round(percent * 10**7)
+            if drawn < share:
+                return ns
+            drawn -= share
+        return 0
+
+    return [draw() for _ in range(count)]
+
+
+def percentiles_ns(seed, points, count):
+    """What --echo.delay=pPERCENT=DURATION,... draws: `points` are (percent, ns)."""
+    chance = Chance(seed)
+    shares = [(0, 0)] + [(round(percent * 10**7), ns) for percent, ns in points]
+
+    def draw():
+        at = chance.unit() * 10**9
+        for (before, low), (share, high) in zip(shares, shares[1:]):
+            if at < share:
+                return int(low + (at - before) / (share - before) * (high - low))
+        return shares[-1][1]
+
+    return [draw() for _ in range(count)]
+
+
 def faults(seed, shares, count):
     """What --echo.fault-mode=random does to the first `count` calls: an index of `shares`, which are percentages
     in the order of the flags, or None."""
