@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/html.h"
+#include "base/html.h"
 
 #define CHART_MAX_TICKS 24
 

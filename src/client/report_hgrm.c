@@ -17,7 +17,7 @@ static int append_right(struct buffer *out, int columns, double number, unsigned
 {
 	struct buffer text = BUFFER_INIT;
 	struct bytes bytes;
-	int err = figures_fixed(&text, number, digits);
+	int err = text_fixed(&text, number, digits);
 
 	bytes = buffer_bytes(&text);
 	TEXT_PRINT(err, out, "%*.*s", columns, (int)bytes.len, (const char *)bytes.data);

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "client/html.h"
+#include "base/html.h"
 #include "client/run.h"
 
 #define REPORT_HTML_STYLES 2

@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/util.h"
-#include "client/text.h"
+#include "base/text.h"
 
 struct html {
 	struct buffer *out;
@@ -27,7 +27,7 @@ static inline void html_string(struct html *html, const char *text)
 }
 /* "12,345,678" */
 void html_count(struct html *html, uint64_t count);
-/* See figures_fixed(). */
+/* See text_fixed(). */
 void html_fixed(struct html *html, double number, unsigned digits);
 /* "1.234 ms"; see text_duration(). From a minute on "1m30s". */
 void html_duration(struct html *html, int64_t ns);

@@ -1,10 +1,9 @@
-#include "client/html.h"
+#include "base/html.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/options.h"
-#include "client/figures.h"
 
 void html_text(struct html *html, struct str text)
 {
@@ -46,7 +45,7 @@ void html_count(struct html *html, uint64_t count)
 
 void html_fixed(struct html *html, double number, unsigned digits)
 {
-	TEXT_CHAIN(html->err, figures_fixed(html->out, number, digits));
+	TEXT_CHAIN(html->err, text_fixed(html->out, number, digits));
 }
 
 void html_duration(struct html *html, int64_t ns)
