@@ -11,6 +11,11 @@
 #define DELTA_COLUMNS 9
 #define LEGEND_INDENT 3
 
+/* How wide columns are: without differences, and of words cut short, where two do not fit. */
+struct shape {
+	int value, delta;
+};
+
 enum kind { KIND_NUMBER, KIND_SHARE, KIND_DURATION, KIND_WORD };
 
 struct figure {
@@ -166,7 +171,19 @@ static double value_of(const struct figure *figure, const struct run *run)
 				    : (double)latencies_quantile(latencies, figure->quantile);
 }
 
-static void cell(struct page *page, const struct figure *figure, const struct run *run)
+static struct shape shape_for(unsigned columns)
+{
+	struct shape shape = { VALUE_COLUMNS, DELTA_COLUMNS };
+
+	if (columns < LABEL_COLUMNS + 2 * VALUE_COLUMNS + DELTA_COLUMNS) {
+		shape.delta = 0;
+		shape.value = MIN(((int)columns - LABEL_COLUMNS) / 2, VALUE_COLUMNS);
+	}
+	return shape;
+}
+
+static void cell(struct page *page, const struct shape *shape, const struct figure *figure,
+		 const struct run *run)
 {
 	double value = value_of(figure, run);
 	char text[TEXT_NUMBER_MAX] = "-";
@@ -180,7 +197,7 @@ static void cell(struct page *page, const struct figure *figure, const struct ru
 	} else if (value >= 0) {
 		text_number(value, text, sizeof(text));
 	}
-	page_print(page, " %*s", VALUE_COLUMNS - 1, text);
+	page_print(page, " %*.*s", shape->value - 1, shape->value - 1, text);
 }
 
 /* "+4.9 %" of the first run's; shares and words have none. */
@@ -200,7 +217,7 @@ static void delta(struct page *page, const struct figure *figure, const struct r
 	} else if (figure->kind != KIND_SHARE && from >= 0 && to == from) {
 		snprintf(text, sizeof(text), "=");
 	}
-	page_print(page, " %*s", DELTA_COLUMNS - 1, text);
+	page_print(page, "%*s", DELTA_COLUMNS, text);
 }
 
 static bool anywhere(const struct figure *figure, const struct run *const *runs, size_t n)
@@ -217,10 +234,13 @@ static bool anywhere(const struct figure *figure, const struct run *const *runs,
 static void table(struct page *page, const struct run *const *runs, size_t n, size_t from,
 		  size_t to)
 {
+	const struct shape shape = shape_for(page->style.columns);
+
 	page_look(page, PAGE_BOLD);
-	page_print(page, "\n%*s%*s", LABEL_COLUMNS, "", VALUE_COLUMNS, "1");
+	page_print(page, "\n%*s%*s", LABEL_COLUMNS, "", shape.value, "1");
 	for (size_t i = from; i < to; i++) {
-		page_print(page, "%*zu%*s", VALUE_COLUMNS, i + 1, DELTA_COLUMNS, "vs 1");
+		page_print(page, "%*zu%*s", shape.value, i + 1, shape.delta,
+			   shape.delta > 0 ? "vs 1" : "");
 	}
 	page_print(page, "\n");
 	page_look(page, PAGE_PLAIN);
@@ -229,10 +249,12 @@ static void table(struct page *page, const struct run *const *runs, size_t n, si
 			continue;
 		}
 		page_print(page, "%-*s", LABEL_COLUMNS, figures[f].label);
-		cell(page, &figures[f], runs[0]);
+		cell(page, &shape, &figures[f], runs[0]);
 		for (size_t i = from; i < to; i++) {
-			cell(page, &figures[f], runs[i]);
-			delta(page, &figures[f], runs[0], runs[i]);
+			cell(page, &shape, &figures[f], runs[i]);
+			if (shape.delta > 0) {
+				delta(page, &figures[f], runs[0], runs[i]);
+			}
 		}
 		page_end_line(page);
 	}

@@ -4,36 +4,69 @@
 
 #include "client/report_page.h"
 
-#define LABEL_COLUMNS "14"
+#define LABEL_COLUMNS 14
+#define CELL_COLUMNS  8
 #define BODY_ROWS     10
 #define ROWS          (BODY_ROWS + 3)
 /* What stands left of a bar. */
 #define FIGURE_COLUMNS 41
+#define SHARE_COLUMNS  8 /* of them, those that a narrow page leaves out */
 #define MIN_BAR        8
 
-static void table_cell(struct page *page, int64_t ns)
-{
-	char text[TEXT_NUMBER_MAX];
+/* What is known of latencies, in the order of the page; the greatest rank goes first. */
+static const struct {
+	const char *name;
+	unsigned rank;
+	double quantile; /* below 0: the least; above 1: the mean */
+} figures[] = {
+	{ "min", 7, -1 },  { "p50", 1, .5 },     { "p90", 4, .9 }, { "p95", 8, .95 },
+	{ "p99", 2, .99 }, { "p99.9", 5, .999 }, { "max", 3, 1 },  { "mean", 6, 2 },
+};
 
-	text_duration(ns, text, sizeof(text));
-	page_print(page, "%8s", text);
+/* How many of them fit. */
+static unsigned fitting(const struct page *page)
+{
+	return MIN((page->style.columns - LABEL_COLUMNS) / CELL_COLUMNS, ARRAY_SIZE(figures));
+}
+
+static int64_t figure_of(const struct latencies *latencies, double quantile)
+{
+	if (quantile < 0) {
+		return latencies_min(latencies);
+	}
+	if (quantile > 1) {
+		return (int64_t)(latencies_mean(latencies) + .5);
+	}
+	return quantile == 1 ? latencies_max(latencies) : latencies_quantile(latencies, quantile);
 }
 
 static void table_row(struct page *page, const char *label, const struct latencies *latencies)
 {
-	static const double quantiles[] = { .5, .9, .95, .99, .999 };
+	char text[TEXT_NUMBER_MAX];
 
 	if (latencies_count(latencies) == 0) {
 		return;
 	}
-	page_print(page, "%-" LABEL_COLUMNS "s", label);
-	table_cell(page, latencies_min(latencies));
-	for (size_t i = 0; i < ARRAY_SIZE(quantiles); i++) {
-		table_cell(page, latencies_quantile(latencies, quantiles[i]));
+	page_print(page, "%-*s", LABEL_COLUMNS, label);
+	for (size_t i = 0; i < ARRAY_SIZE(figures); i++) {
+		if (figures[i].rank <= fitting(page)) {
+			text_duration(figure_of(latencies, figures[i].quantile), text,
+				      sizeof(text));
+			page_print(page, "%*s", CELL_COLUMNS, text);
+		}
 	}
-	table_cell(page, latencies_max(latencies));
-	table_cell(page, (int64_t)(latencies_mean(latencies) + .5));
 	page_print(page, "\n");
+}
+
+static void note(struct page *page, const char *text)
+{
+	struct buffer words = BUFFER_INIT;
+
+	TEXT_PRINT(page->err, &words, "%s", text);
+	if (page->err == 0) {
+		page_paragraph(page, &words, 0);
+	}
+	buffer_free(&words);
 }
 
 void page_latencies(struct page *page, const struct recorder *results)
@@ -44,8 +77,13 @@ void page_latencies(struct page *page, const struct recorder *results)
 		return;
 	}
 	page_look(page, PAGE_BOLD);
-	page_print(page, "\n%-" LABEL_COLUMNS "s%8s%8s%8s%8s%8s%8s%8s%8s\n", "", "min", "p50",
-		   "p90", "p95", "p99", "p99.9", "max", "mean");
+	page_print(page, "\n%-*s", LABEL_COLUMNS, "");
+	for (size_t i = 0; i < ARRAY_SIZE(figures); i++) {
+		if (figures[i].rank <= fitting(page)) {
+			page_print(page, "%*s", CELL_COLUMNS, figures[i].name);
+		}
+	}
+	page_print(page, "\n");
 	page_look(page, PAGE_PLAIN);
 	table_row(page, "latency OK", results->latency_ok);
 	table_row(page, "service OK", results->service_ok);
@@ -55,15 +93,17 @@ void page_latencies(struct page *page, const struct recorder *results)
 	table_row(page, "without delay", results->undelayed);
 	table_row(page, "lag", results->lag);
 	page_look(page, PAGE_FAINT);
-	page_print(page,
-		   "latency counts from when a call was %s, service from when it was sent%s\n",
-		   results->open_loop ? "due" : "started", results->open_loop ? ";" : "");
-	page_print(page, "%s",
-		   results->open_loop ? "lag is how much later than due this client started it\n"
-				      : "");
+	note(page,
+	     results->open_loop
+		     ? "latency counts from when a call was due, service from when it was sent;"
+		     : "latency counts from when a call was started, service from when it was "
+		       "sent");
+	if (results->open_loop) {
+		note(page, "lag is how much later than due this client started it");
+	}
 	if (latencies_count(results->undelayed) > 0) {
-		page_print(page, "without delay is the service of calls that were delayed, less "
-				 "their delays\n");
+		note(page, "without delay is the service of calls that were delayed, less their "
+			   "delays");
 	}
 	page_look(page, PAGE_PLAIN);
 }
@@ -122,8 +162,9 @@ static size_t fill_rows(const struct latencies *latencies, struct figure_row *ro
 void page_distribution(struct page *page, const struct latencies *latencies, const char *title)
 {
 	uint64_t total = latencies_count(latencies), most = 0, seen = 0;
-	size_t columns =
-		MAX(page->style.columns, FIGURE_COLUMNS + MIN_BAR + 1) - FIGURE_COLUMNS - 1;
+	bool narrow = page->style.columns < FIGURE_COLUMNS + MIN_BAR + 1;
+	size_t figure = FIGURE_COLUMNS - (narrow ? SHARE_COLUMNS : 0);
+	size_t columns = page->style.columns - figure - 1;
 	struct figure_row rows[ROWS];
 	char to[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX], all[TEXT_NUMBER_MAX];
 	size_t n;
@@ -136,14 +177,18 @@ void page_distribution(struct page *page, const struct latencies *latencies, con
 		most = MAX(most, rows[i].n);
 	}
 	page_look(page, PAGE_BOLD);
-	page_print(page, "\n%-14s%10s%8s%8s\n", title, "calls", "share", "in all");
+	page_print(page, "\n%-14s%10s%s%8s\n", title, "calls", narrow ? "" : "   share", "in all");
 	page_look(page, PAGE_PLAIN);
 	for (size_t i = 0; i < n; i++) {
 		seen += rows[i].n;
 		text_duration(rows[i].to_ns, to, sizeof(to));
 		text_percent((double)rows[i].n / (double)total, share, sizeof(share));
 		text_percent((double)seen / (double)total, all, sizeof(all));
-		page_print(page, "up to %8s%10" PRIu64 "%8s%8s ", to, rows[i].n, share, all);
+		page_print(page, "up to %8s%10" PRIu64, to, rows[i].n);
+		if (!narrow) {
+			page_print(page, "%8s", share);
+		}
+		page_print(page, "%8s ", all);
 		page_bar(page, (double)rows[i].n / (double)most, columns);
 		page_print(page, "\n");
 	}

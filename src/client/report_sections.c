@@ -101,9 +101,24 @@ static struct str instance_of(const struct recorder_backend *backend)
 	return backend->instance[0] ? str_from(backend->instance) : STR("(no name)");
 }
 
+/* Which of the columns behind a name fit: those further to the right go first. */
+static unsigned backend_columns(const struct page *page, size_t name_columns)
+{
+	static const unsigned widths[] = { 10, 8, 9, 9,
+					   22 }; /* calls, failed, share, conns, time */
+	size_t left = page->style.columns - MIN(page->style.columns, name_columns + 2);
+	unsigned n = 0;
+
+	while (n < ARRAY_SIZE(widths) && left >= widths[n]) {
+		left -= widths[n++];
+	}
+	return n;
+}
+
 static void backend_row(struct page *page, const struct recorder_backend *backend,
 			uint64_t all_calls, size_t name_columns)
 {
+	unsigned fit = backend_columns(page, name_columns);
 	uint64_t calls = backend->ok + backend->failed;
 	char from[TEXT_NUMBER_MAX], to[TEXT_NUMBER_MAX], share[TEXT_NUMBER_MAX];
 	struct buffer name = BUFFER_INIT;
@@ -117,9 +132,16 @@ static void backend_row(struct page *page, const struct recorder_backend *backen
 
 		page_print(page, "  %" STR_FMT, STR_ARG(text));
 		page_pad(page, text, name_columns);
-		page_print(page, "%10" PRIu64 "%9s%8" PRIu64 "%7zu%-2s%s to %s\n", calls, share,
-			   backend->failed, backend->n_connections,
-			   backend->more_connections ? "+" : "", from, to);
+		page_print(page, "%10" PRIu64 "%*s%8" PRIu64, calls, fit > 2 ? 9 : 0,
+			   fit > 2 ? share : "", backend->failed);
+		if (fit > 3) {
+			page_print(page, "%7zu%-2s", backend->n_connections,
+				   backend->more_connections ? "+" : "");
+		}
+		if (fit > 4) {
+			page_print(page, "%s to %s", from, to);
+		}
+		page_end_line(page);
 	}
 	buffer_free(&name);
 }
@@ -128,6 +150,7 @@ void page_backends(struct page *page, const struct recorder *results)
 {
 	size_t name_columns = 8;
 	uint64_t calls = 0;
+	unsigned fit;
 
 	if (results->n_backends == 0 ||
 	    (results->n_backends == 1 && results->backends[0].instance[0] == '\0')) {
@@ -139,9 +162,11 @@ void page_backends(struct page *page, const struct recorder *results)
 			MAX(name_columns, MIN(text_columns(instance_of(&results->backends[i])),
 					      MAX_INSTANCE_COLUMNS));
 	}
+	fit = backend_columns(page, name_columns);
 	page_look(page, PAGE_BOLD);
-	page_print(page, "\n%-*s%10s%9s%8s%7s  %s\n", (int)name_columns + 2, "answered by", "calls",
-		   "share", "failed", "conns", "first to last answer");
+	page_print(page, "\n%-*s%10s%s%8s%s%s\n", (int)name_columns + 2, "answered by", "calls",
+		   fit > 2 ? "    share" : "", "failed", fit > 3 ? "  conns" : "",
+		   fit > 4 ? "  first to last answer" : "");
 	page_look(page, PAGE_PLAIN);
 	for (size_t i = 0; i < results->n_backends; i++) {
 		backend_row(page, &results->backends[i], calls, name_columns);

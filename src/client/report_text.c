@@ -8,6 +8,9 @@
 
 #include "client/report_page.h"
 
+/* Fewer, and whose word a status is does not fit behind it. */
+#define ORIGIN_COLUMNS 80
+
 /* One in so many calls that found no server is enough to speak of it. */
 #define MANY_NEVER_FOUND 100
 
@@ -94,13 +97,20 @@ static void accounting(struct page *page, const struct run *run)
 	buffer_free(&text);
 }
 
+/* What stands behind a status gets a line of its own. */
+static bool narrow(const struct page *page)
+{
+	return page->style.columns < ORIGIN_COLUMNS;
+}
+
 static void status_row(struct page *page, const char *name, uint64_t n, uint64_t all, bool good)
 {
 	char share[TEXT_NUMBER_MAX];
 
 	text_percent(all > 0 ? (double)n / (double)all : 0, share, sizeof(share));
 	page_look(page, n == 0 ? PAGE_PLAIN : good ? PAGE_GOOD : PAGE_BAD);
-	page_print(page, "  %-26s%12" PRIu64 "%10s", name, n, share);
+	page_print(page, narrow(page) ? "  %-23s%8" PRIu64 "%7s" : "  %-26s%12" PRIu64 "%10s", name,
+		   n, share);
 	page_look(page, PAGE_PLAIN);
 }
 
@@ -122,7 +132,7 @@ static void origins(struct page *page, const struct recorder *results, int statu
 		[GRPC_FROM_TRANSPORT] = "connection lost or not made",
 	};
 	uint64_t injected = results->injected.by_status[status];
-	const char *before = "   ";
+	const char *before = narrow(page) ? "\n      " : "   ";
 
 	for (size_t i = 0; i < RECORDER_ORIGINS; i++) {
 		uint64_t n = results->by_origin[i][status];

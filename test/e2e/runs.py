@@ -36,7 +36,7 @@ def run(ok, failed=(), name=None, rate=None, seconds=1, number=0xab):
     """A run of calls that took so many ns each, and failed UNAVAILABLE, or did not."""
     ok, failed = list(ok), list(failed)
     total, elapsed = len(ok) + len(failed), seconds * 10**9
-    statuses = [{"status": status, "code": code, "calls": len(calls),
+    statuses = [{"status": status, "code": code, "calls": len(calls), "injected": 0,
                  "from": {"peer": len(calls), "here": 0, "transport": 0}}
                 for status, code, calls in (("OK", 0, ok), ("UNAVAILABLE", 14, failed)) if calls]
     schedule = rate and {"arrival": "constant", "pieces": [
@@ -56,6 +56,8 @@ def run(ok, failed=(), name=None, rate=None, seconds=1, number=0xab):
                   "mismatched": 0, "answered_while_due": total, "attempts": total, "retries": 0, "stream_waits": 0},
         "statuses": statuses,
         "never_found": {"calls": 0},
+        "injected": {"failures": 0, "other_failures": len(failed), "faults": {}, "changed": 0, "delayed": 0,
+                     "delay_ns": 0},
         "timeline": {"first_error_ns": 5 if failed else -1, "last_error_ns": 9 if failed else -1, "last_ok_ns": 10,
                      "longest_gap_ns": 1, "longest_gap_from_ns": 0},
         "backends": [],
@@ -63,7 +65,8 @@ def run(ok, failed=(), name=None, rate=None, seconds=1, number=0xab):
         "assertions": [],
         "reconciliation": None,
         "histograms": {"bits": BITS, "latency_ok": histogram(ok), "latency_failed": histogram(failed),
-                       "service_ok": histogram(ok), "service_failed": histogram(failed), "lag": histogram([])},
+                       "service_ok": histogram(ok), "service_failed": histogram(failed), "lag": histogram([]),
+                       "delay": histogram([]), "undelayed": histogram([])},
         "series": {"bin_ns": 10**9, "bits": COARSE, "bins": [
             {"due": total, "started": total, "ok": len(ok), "failed": len(failed),
              "latency": histogram(ok + failed, COARSE)}]},

@@ -521,6 +521,21 @@ def test_a_name_that_does_not_exist_has_a_report_in_every_format(run, tmp_path):
     assert "echod" in (tmp_path / "metrics").read_text()
 
 
+def test_a_number_of_calls_ends_with_the_last_of_them(serve, run):
+    server = serve()
+    result, code = load(run, "--rate=0.01", "--count=1", server.grpc)  # the next would be due after 100 s
+    assert (code, result["calls"]["done"]) == (0, 1)
+    assert result["measured"]["elapsed_ns"] < 40e9
+    assert result["summary"]["achieved_per_second"] == pytest.approx(0.01)
+
+
+def test_a_schedule_without_a_call_says_so(serve, run):
+    server = serve()
+    done = run("client", "--rate=0.000001", "--arrival=poisson", "--duration=5ms", "--output=json", server.grpc)
+    assert (done.returncode, json.loads(done.stdout)["calls"]["due"]) == (1, 0)
+    assert b"no call was due in the time that is measured" in done.stderr
+
+
 # --- exit codes and reports ---
 
 

@@ -431,6 +431,35 @@ def test_an_interrupt_while_servers_are_asked(serve, echod, texts):
     assert child.returncode == 130, (child.returncode, out, err)
 
 
+def test_a_second_interrupt_gives_up_what_servers_would_say_and_not_the_report(serve, echod):
+    server = serve()
+    with Metrics(counts(0, 0), None) as metrics:
+        child = subprocess.Popen(
+            [echod, "client", "--duration=60s", "--concurrency=2", "--output=json", f"--reconcile={metrics.url}",
+             server.grpc],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        until(lambda: server.value("total_requests") > 0, "calls")
+        child.send_signal(signal.SIGINT)
+        until(lambda: metrics.asked == 2, "the scrape that hangs")
+        begin = time.monotonic()
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=20)
+    assert time.monotonic() - begin < 8
+    assert child.returncode == 130, (child.returncode, out, err)
+    result = json.loads(out)
+    assert result["measured"]["ended_by"] == "SIGINT" and result["calls"]["done"] > 0
+    assert result["reconciliation"] is None
+
+
+def test_where_no_server_could_be_asked_there_is_no_difference_to_tell(serve, run):
+    server = serve()
+    with Metrics(counts(0, 0), "garbage\n") as metrics:
+        told = load(run, server.grpc, metrics.url, count=20)
+    assert told["servers"][0]["problem"] and told["answered"] == 20
+    assert told["difference"] is None
+
+
 # --- /-/runs/ by itself ---
 
 

@@ -66,9 +66,11 @@ def test_json_comes_back_with_all_that_was_in_it(run, save):
 
 def test_what_the_first_runs_did_not_tell_is_none(run, save):
     made = runs.run([MS] * 10)
-    del made["connections"]["open_at_start"]
+    del made["connections"]["open_at_start"], made["injected"], made["statuses"][0]["injected"]
+    del made["histograms"]["delay"], made["histograms"]["undelayed"]
     back = json.loads(text_of(run("report", "--output=json", save(made))))
-    assert back["connections"]["open_at_start"] == 0
+    assert back["connections"]["open_at_start"] == back["injected"]["failures"] == 0
+    assert back["histograms"]["delay"]["count"] == 0
 
 
 def test_quantiles_are_those_of_every_call(run, save):
@@ -271,7 +273,7 @@ def members(value, path=""):
 
 def test_every_member_is_documented(run, save):
     text = (ROOT / "docs/report.md").read_text(encoding="utf-8")
-    words = set(re.findall(r"`([\w.]+)`", text)) | set(re.findall(r'^`?"(\w+)"', text, re.M)) | {"schema"}
+    words = set(re.findall(r"`([\w.]+)`", text)) | set(re.findall(r'^`?"(\w+)"', text, re.M)) | {"schema", "INTERNAL", "UNAVAILABLE"}
     made = runs.run(lognormal(7), failed=[MS], rate=10)
     made["statuses"][1]["example"] = "why"
     made["backends"] = [{"instance": "a", "ok": 1, "failed": 0, "first_ns": 1, "last_ns": 2,
@@ -279,8 +281,9 @@ def test_every_member_is_documented(run, save):
     made["assertions"] = [{"text": "p50<1us", "measured": "1.000ms", "held": False}]
     made["reconciliation"] = {
         "servers": [{"url": "http://a/", "problem": None, "restarted": False, "received": 1,
-                     "in_flight": 0, "by_status": {}}],
-        "complete": True, "sent": 1, "received": 1, "answered": 1, "difference": {}, "by_call": True,
+                     "in_flight": 0, "by_status": {}, "faults": {"INTERNAL": 2}}],
+        "complete": True, "sent": 1, "received": 1, "answered": 1, "difference": {"UNAVAILABLE": 3},
+        "explained": {"UNAVAILABLE": 1}, "faults": {"INTERNAL": 2}, "told": {"INTERNAL": 2}, "by_call": True,
         "never_arrived": 0, "arrived_twice": 0, "answer_lost": 0, "untracked": 0, "examples": None}
     back = json.loads(text_of(run("report", "--output=json", save(made))))
     assert set(members(back)) - words == set()

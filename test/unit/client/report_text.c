@@ -469,6 +469,52 @@ static void test_runs_in_one(void **state)
 	expect_part(run, "3 runs as one, the first of them: 1000 calls/s over");
 }
 
+/* Sentences are broken by whoever shows them, tables are not. */
+static bool is_sentence(const char *line)
+{
+	static const char *const begins[] = { "run ",     "streams: ", "connections: ", "retries: ",
+					      "errors: ", "a call ",   "the longest ",  "offered ",
+					      "1  run ",  "2  run " };
+
+	for (size_t i = 0; i < ARRAY_SIZE(begins); i++) {
+		if (strncmp(line, begins[i], strlen(begins[i])) == 0) {
+			return true;
+		}
+	}
+	return strstr(line, " of the calls ") || strstr(line, "found the server");
+}
+
+static void expect_narrow(char *text, size_t columns)
+{
+	for (char *line; (line = strsep(&text, "\n"));) {
+		if (strlen(line) > columns && !is_sentence(line)) {
+			fail_msg("%zu columns: \"%s\"", strlen(line), line);
+		}
+	}
+}
+
+static void test_tables_fit_a_narrow_page(void **state)
+{
+	const struct run *runs[2] = { *state, *state };
+
+	for (unsigned columns = 40; columns <= 100; columns++) {
+		const struct report_style style = { .columns = columns };
+		struct buffer out = BUFFER_INIT;
+		char *text = text_of(*state, &style);
+
+		assert_non_null(strstr(text, "     p99"));
+		assert_non_null(strstr(text, "connection lost or not made"));
+		expect_narrow(text, columns);
+		free(text);
+		assert_int_equal(report_compare_text(&out, runs, 2, &style), 0);
+		assert_int_equal(buffer_append(&out, "", 1), 0);
+		text = strdup((const char *)buffer_data(&out));
+		expect_narrow(text, columns);
+		free(text);
+		buffer_free(&out);
+	}
+}
+
 static void test_any_run_at_any_width(void **state)
 {
 	struct random random;
@@ -633,6 +679,7 @@ int main(void)
 		WITH_SAMPLE(test_servers_that_have_no_name),
 		cmocka_unit_test(test_a_run_without_a_call),
 		WITH_SAMPLE(test_runs_in_one),
+		WITH_SAMPLE(test_tables_fit_a_narrow_page),
 		cmocka_unit_test(test_any_run_at_any_width),
 		WITH_SAMPLE(test_two_runs_side_by_side),
 		WITH_SAMPLE(test_many_runs_side_by_side),
