@@ -4,6 +4,7 @@ docs/faults.md has the same as a table; each of its rows is a case here.
 """
 import collections
 import contextlib
+import gzip
 import math
 import pathlib
 import sys
@@ -199,6 +200,26 @@ def test_a_call_that_expires_before_its_fault_has_met_none_and_tells_its_delay(a
     assert injected(asked.scrape()) == injected(before)
 
 
+def test_a_call_that_hangs_holds_a_place_on_its_connection(serve):
+    server = serve("--echo.allow-metadata-faults", "--grpc.max-concurrent-streams=1")
+    with Peer(server.grpc_port, ack=False) as peer:  # so that it need not heed the limit yet
+        hanging = peer.open(request(*asking("hang")), message(echo("x")))
+        assert peer.call("y").reset == frames.REFUSED_STREAM
+        peer.send(frames.rst_stream(hanging))
+        assert peer.call("z").status == 0
+
+
+def test_a_compressed_message_is_cut_as_it_is(asked):
+    ledger = Ledger(asked)
+    packed = gzip.compress(echo("x" * 1000))
+    with Peer(asked.grpc_port) as peer:
+        fields = request(("grpc-encoding", "gzip"), ("grpc-accept-encoding", "gzip"), *asking("truncate"))
+        got = peer.response(peer.open(fields, message(packed, flag=1)))
+        assert got.shape == "HDT" and got.body[0] == 1
+        assert len(got.body) == 5 + int.from_bytes(got.body[1:5], "big") // 2 < 100
+    ledger.moved("truncate", "Internal", "Internal")
+
+
 # --- what else a close takes along ---
 
 
@@ -353,6 +374,18 @@ def test_the_faults_of_many_calls_are_those_that_were_foreseen(serve, echod, tmp
         off = abs(met.count(i) - count * share / 100)
         assert off < len(SHARES) if mode == "every-nth" else off < 3 * math.sqrt(count * share / 100)
     assert "0 never arrived, 0 arrived twice, 0 answered and not received" in printed
+
+
+@pytest.mark.parametrize("abort, status", [("reset", "INTERNAL"), ("close", "UNAVAILABLE"), ("truncate", "INTERNAL")])
+def test_both_ends_tell_one_story_of_what_was_broken(serve, echod, tmp_path, abort, status):
+    """A reset is an answer and so is half a message; a closed connection is none, and nobody misses one."""
+    server = serve(f"--echo.abort={abort}:10", "--echo.fault-mode=every-nth")
+    with load.Run(echod, tmp_path, "--count=200", "--concurrency=1",
+                  f"--reconcile=http://{server.web}/metrics", server.grpc) as running:
+        result, printed, _ = running.finish()
+    assert load.statuses(result) == {"OK": 180, status: 20}
+    assert "0 never arrived, 0 arrived twice, 0 answered and not received" in printed, printed
+    assert injected(server.scrape(), abort) == 20
 
 
 @pytest.mark.parametrize("seed", [1, 18446744073709551615])
