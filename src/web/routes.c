@@ -19,6 +19,7 @@ struct web {
 	struct timers *timers;
 	struct list connections; /* of struct web_connection */
 	size_t n_served, n_surplus;
+	void *asker; /* while a handler runs */
 };
 
 /* SERVED counts against the maximum; EVICTED awaits its host, which closes it; SURPLUS gets 503. */
@@ -195,8 +196,10 @@ static void on_request(void *user, struct http1_server *server, const struct htt
 		set_error(&response, 404, NOSNIFF, "404 page not found\n");
 	} else if (!refuse(route, request, &response)) {
 		response.write_timeout_ns = scrape_timeout_ns(request);
+		web->asker = connection->host;
 		(str_equal(request->method, STR("POST")) ? route->post : route->get)(
 			route->user, request, &response);
+		web->asker = NULL;
 	}
 	http1_server_respond(server, &response);
 }
@@ -253,6 +256,11 @@ static struct web_connection *find_still(struct web *web, enum role role, int64_
 		}
 	}
 	return found;
+}
+
+void *web_asker(const struct web *web)
+{
+	return web->asker;
 }
 
 struct engine *web_accept(struct web *web, void (*evict)(void *host), void *host)

@@ -72,3 +72,5 @@ void web_free(struct web *web);
  * newcomer that makes the others go.
  */
 struct engine *web_accept(struct web *web, void (*evict)(void *host), void *host);
+/* Within a handler: what web_accept() was given as `host` with the connection that asks. */
+void *web_asker(const struct web *web);

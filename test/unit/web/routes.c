@@ -24,11 +24,28 @@ static void get_unready(void *user, const struct http1_request *request,
 	response->status = 503;
 }
 
+/* Up to so many connections to one web, on one clock. */
+#define PEERS 16
+struct house {
+	struct timers timers;
+	int64_t now_ns;
+	struct web_limits limits;
+	struct counter counters[WEB_N_STATUSES + 1];
+	struct web_meters meters;
+	struct web *web;
+	void *asker;
+	struct host peers[PEERS];
+	int evicted[PEERS];
+};
+
+static struct house *house; /* of the running test */
+
 /* What was posted, as it came. */
 static void post_page(void *user, const struct http1_request *request,
 		      struct http1_response *response)
 {
 	(void)user;
+	house->asker = web_asker(house->web);
 	response->content_type = "text/plain; charset=utf-8";
 	if (buffer_printf(&response->body, "<%.*s>", (int)request->body.len, request->body.data) <
 	    0) {
@@ -49,21 +66,6 @@ static const struct route routes[] = {
 	{ "/things/more/", get_page, more, true },
 	{ "/post", get_page, root, false, post_page },
 };
-
-/* Up to so many connections to one web, on one clock. */
-#define PEERS 16
-struct house {
-	struct timers timers;
-	int64_t now_ns;
-	struct web_limits limits;
-	struct counter counters[WEB_N_STATUSES + 1];
-	struct web_meters meters;
-	struct web *web;
-	struct host peers[PEERS];
-	int evicted[PEERS];
-};
-
-static struct house *house; /* of the running test */
 
 static int setup(void **state)
 {
@@ -251,6 +253,8 @@ static void a_post_comes_with_its_body_and_from_no_page_of_another_site(void **s
 		assert_int_equal(status_of(text), rows[i].status);
 		assert_non_null(strstr(text, rows[i].holds));
 	}
+	assert_ptr_equal(house->asker, &house->peers[0]);
+	assert_null(web_asker(house->web));
 	/* it would have to be asked for, and is not */
 	assert_int_equal(status_of(ask(0, "POST /post HTTP/1.1\r\n" HOST
 					  "Expect: 100-continue\r\nContent-Length: 3\r\n" END)),
