@@ -46,12 +46,23 @@ void *__wrap_realloc(void *pointer, size_t size)
 	return fails() ? NULL : __real_realloc(pointer, size);
 }
 
-enum { SMALL, LARGE, EXPIRING, CANCELLED, CALLS };
+enum { SMALL, LARGE, EXPIRING, CANCELLED, FAILING, TORN, RESET, LOST, CALLS };
+
+/* What is to happen to a call on purpose. */
+static const struct str faults[CALLS] = {
+	[FAILING] = STR_INIT("UNAVAILABLE"),
+	[TORN] = STR_INIT("truncate"),
+	[RESET] = STR_INIT("reset"),
+	[LOST] = STR_INIT("close"),
+};
 
 static struct grpc_call *begin(struct pair *pair, struct record *record, int which)
 {
 	static char big[40000];
-	struct metadata_entry note = { STR_INIT("x-note"), STR_INIT("kept in the arena"), NULL };
+	struct metadata_entry delay = { STR_INIT("echod-delay"), STR_INIT("1ms"), NULL };
+	struct metadata_entry fault = { STR_INIT("echod-fault"), faults[which], &delay };
+	struct metadata_entry note = { STR_INIT("x-note"), STR_INIT("kept in the arena"),
+				       faults[which].data ? &fault : NULL };
 	struct grpc_call_options options = { .metadata = &note };
 	struct str message = STR("small");
 
@@ -64,11 +75,12 @@ static struct grpc_call *begin(struct pair *pair, struct record *record, int whi
 	return pair_call(pair, record, message, &options);
 }
 
-/* Connect; calls that are answered, gathered in pieces, late, or cancelled; drain. */
+/* Connect; calls that are answered, gathered in pieces, late, cancelled, or broken; drain. */
 static void scene(void)
 {
 	static struct echo_service slow = { .faults.plan.delay = { DELAY_FIXED,
-								   .low_ns = NS_PER_MS } };
+								   .low_ns = NS_PER_MS },
+					    .allow_metadata_faults = true };
 	struct pair pair;
 	struct record records[CALLS];
 	bool began[CALLS];
