@@ -179,6 +179,7 @@ static void received_data(struct http2_session *session, const nghttp2_frame *fr
 	struct http2_stream *stream;
 
 	if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+		http2_ledger_heard_data(&session->ledger, frame->hd.length);
 		return;
 	}
 	stream = find(session, frame->hd.stream_id);

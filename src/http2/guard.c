@@ -132,6 +132,9 @@ void http2_guard_read(struct http2_session *session)
 	struct http2_ledger *ledger = &session->ledger;
 
 	guard->read_ns = http2_session_now(session);
+	if (ledger->unheard > 0) {
+		http2_ledger_settle(ledger);
+	}
 	if (ledger->useless > 0) {
 		spend_glitches(session, ledger->useless);
 		ledger->useless = 0;

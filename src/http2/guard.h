@@ -33,8 +33,9 @@ struct random;
 
 /*
  * Frames that move nothing: empty DATA, PRIORITY, unknown types, SETTINGS,
- * WINDOW_UPDATE without DATA that it could answer, calls beyond the limit. An
- * honest peer sends few; each costs about as much as a small message.
+ * WINDOW_UPDATE without DATA that it could answer, calls beyond the limit, small DATA
+ * for a call that has ended here, beyond what was on its way. An honest peer sends
+ * few; each costs about as much as a small message.
  */
 #define HTTP2_GLITCH_BURST   10000
 #define HTTP2_GLITCHES_PER_S 330

@@ -135,8 +135,20 @@ static enum http2_ledger_stop read_data(struct http2_ledger *ledger, const struc
 	} else if (head->length == 0 ||
 		   (head->flags & PADDED && n > 0 && rest[0] + 1u == head->length)) {
 		ledger->useless++;
+	} else if (ledger->server && head->length < HTTP2_SMALL_DATA_BYTES) {
+		ledger->unheard++;
 	}
 	return HTTP2_LEDGER_NO_STOP;
+}
+
+void http2_ledger_settle(struct http2_ledger *ledger)
+{
+	uint32_t open = ledger->unheard > 0 && ledger->type == DATA && ledger->left > 0;
+	uint32_t gone = ledger->unheard - open, late = MIN(gone, ledger->late);
+
+	ledger->unheard = open;
+	ledger->late -= late;
+	ledger->useless += gone - late;
 }
 
 static enum http2_ledger_stop read_frame(struct http2_ledger *ledger, const struct head *head,

@@ -29,6 +29,14 @@
  */
 #define HTTP2_MAX_CONTINUATIONS 8
 
+/*
+ * DATA for a stream that has ended here goes nowhere. A frame of this size or more costs
+ * its sender as much as it costs us; of smaller ones each stream may have some on their
+ * way when it ends, and whatever is beyond those is as useless as an empty one.
+ */
+#define HTTP2_SMALL_DATA_BYTES 256
+#define HTTP2_LATE_DATA_FRAMES 64
+
 /* Why reading stopped before a frame. */
 enum http2_ledger_stop {
 	HTTP2_LEDGER_NO_STOP,
@@ -46,6 +54,8 @@ struct http2_ledger {
 	uint32_t units;   /* frames, or header blocks with all their frames, that have begun */
 	uint32_t opens;   /* streams opened, */
 	uint32_t useless; /* and frames that moved nothing, since the caller set these to 0 */
+	uint32_t unheard; /* small DATA frames, of those that no stream has been given */
+	uint32_t late;    /* ... so many have a reason */
 	uint16_t credit;  /* WINDOW_UPDATE frames that are accounted for */
 	uint8_t head[HTTP2_FRAME_HEADER_BYTES]; /* of a frame whose header is torn */
 	uint8_t have;                           /* bytes of it */
@@ -81,6 +91,28 @@ static inline void http2_ledger_allow(struct http2_ledger *ledger, uint32_t upda
 
 	ledger->credit = (uint16_t)MIN(ledger->credit + updates, MAX_CREDIT);
 }
+
+/* A server's: DATA without END_STREAM, of `length` with its padding, came to its stream. */
+static inline void http2_ledger_heard_data(struct http2_ledger *ledger, size_t length)
+{
+	if (length < HTTP2_SMALL_DATA_BYTES && ledger->unheard > 0) {
+		ledger->unheard--;
+	}
+}
+
+/* A stream ended here that the peer has not ended. */
+static inline void http2_ledger_ended_here(struct http2_ledger *ledger)
+{
+	enum { MAX_LATE = 128 * HTTP2_LATE_DATA_FRAMES };
+
+	ledger->late = MIN(ledger->late + HTTP2_LATE_DATA_FRAMES, MAX_LATE);
+}
+
+/*
+ * After what was read has been handed on, whole: small DATA that no stream was given is
+ * useless, but for what was on its way. A frame that is not whole yet has its turn later.
+ */
+void http2_ledger_settle(struct http2_ledger *ledger);
 
 /*
  * A DATA frame of `n` bytes was sent: it may be answered with credit for stream and

@@ -60,6 +60,9 @@ void http2_stream_detach(struct http2_stream *stream, uint32_t code)
 	if (session->recent == stream) {
 		session->recent = NULL;
 	}
+	if (!stream->peer_ended) {
+		http2_ledger_ended_here(&session->ledger);
+	}
 	stream->close_code = code;
 	stream->id = 0;
 	forget_trailers(stream);

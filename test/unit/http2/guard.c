@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "http2/ledger.h"
+#include "http2/guard.h"
 #include "side.h"
 
 #define MS NS_PER_MS
@@ -144,6 +146,111 @@ static void frames_that_move_nothing_use_up_their_budget(void **state)
 	side_say(&side);
 	side_assert_ended(&side, HTTP2_ENHANCE_YOUR_CALM, "too_many_useless_frames");
 	assert_int_equal(side_reached(&side, HTTP2_BOUND_GLITCHES), 1);
+	side_deinit(&side);
+}
+
+/* Begins a call and ends it here, before the peer has ended it. */
+static uint32_t end_a_call_early(struct side *side, uint32_t id)
+{
+	put_request(&side->in, id, 0);
+	side_say(side);
+	http2_stream_reset(&side->calls[side->n_calls - 1].stream, HTTP2_CANCEL);
+	side_run(side);
+	return id;
+}
+
+static void put_data(struct side *side, uint32_t id, size_t n)
+{
+	static const uint8_t bytes[HTTP2_SMALL_DATA_BYTES];
+
+	put_frame(&side->in, F_DATA, 0, id, bytes, n);
+}
+
+static void small_data_for_a_call_that_has_ended_here_uses_up_the_budget(void **state)
+{
+	(void)state;
+	for (uint32_t newer = 0; newer < 2; newer++) {
+		struct side side;
+		uint32_t id;
+
+		begin(&side, NULL);
+		id = end_a_call_early(&side, 1);
+		if (newer) { /* as long ago as the ledger does not remember */
+			put_request(&side.in, 1001, F_END_STREAM);
+			side_say(&side);
+		}
+		/* its SETTINGS were one */
+		for (unsigned i = 1; i < HTTP2_LATE_DATA_FRAMES + HTTP2_GLITCH_BURST; i++) {
+			put_data(&side, id, 1 + i % (HTTP2_SMALL_DATA_BYTES - 1));
+			if (i % 100 == 0) {
+				side_say(&side); /* and be given credit */
+			}
+		}
+		side_say(&side);
+		assert_int_equal(side.error, 0);
+		put_data(&side, id, 1);
+		side_say(&side);
+		side_assert_ended(&side, HTTP2_ENHANCE_YOUR_CALM, "too_many_useless_frames");
+		side_deinit(&side);
+	}
+}
+
+static void late_data_in_pieces_is_charged_all_the_same(void **state)
+{
+	static const uint8_t bytes[20];
+	struct side side;
+	unsigned n = 0;
+
+	(void)state;
+	begin(&side, NULL);
+	end_a_call_early(&side, 1);
+	/* a frame is never whole at the end of a read */
+	for (; n < 30000 && !side.error; n++) {
+		struct buffer frame = BUFFER_INIT;
+
+		put_frame(&frame, F_DATA, 0, 1, bytes, sizeof(bytes));
+		if (n > 0) {
+			put(&side.in, buffer_data(&frame) + 15, buffer_len(&frame) - 15);
+		}
+		put(&side.in, buffer_data(&frame), 15);
+		buffer_free(&frame);
+		side_say(&side);
+	}
+	assert_in_range(n, HTTP2_GLITCH_BURST, HTTP2_GLITCH_BURST + 100);
+	side_deinit(&side);
+}
+
+static void data_that_is_heard_or_large_or_on_its_way_costs_nothing(void **state)
+{
+	struct side side;
+	uint32_t id = 1;
+
+	(void)state;
+	begin(&side, NULL);
+	/* a stream of small messages */
+	put_request(&side.in, id, 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		put_data(&side, id, 1 + i % 5);
+		if (i % 100 == 0) {
+			side_say(&side);
+		}
+	}
+	side_say(&side);
+	/* calls that end before their messages are in */
+	for (unsigned i = 0; i < 1000; i++) {
+		id = end_a_call_early(&side, id + 2);
+		for (unsigned j = 0; j < HTTP2_LATE_DATA_FRAMES; j++) {
+			put_data(&side, id, 7);
+		}
+		side_say(&side);
+		side.n_calls = 1; /* its memory is free again */
+	}
+	for (unsigned i = 0; i < 20000; i++) {
+		put_data(&side, id, HTTP2_SMALL_DATA_BYTES);
+		side_say(&side);
+	}
+	assert_int_equal(side.error, 0);
+	assert_int_equal(side_reached(&side, HTTP2_BOUND_GLITCHES), 0);
 	side_deinit(&side);
 }
 
@@ -821,6 +928,9 @@ int main(void)
 		cmocka_unit_test(
 			a_reset_that_comes_in_a_read_of_its_own_counts_while_the_call_is_young),
 		cmocka_unit_test(frames_that_move_nothing_use_up_their_budget),
+		cmocka_unit_test(small_data_for_a_call_that_has_ended_here_uses_up_the_budget),
+		cmocka_unit_test(late_data_in_pieces_is_charged_all_the_same),
+		cmocka_unit_test(data_that_is_heard_or_large_or_on_its_way_costs_nothing),
 		cmocka_unit_test(a_server_that_floods_its_client_is_left),
 		cmocka_unit_test(acknowledgements_that_pile_up_end_the_connection),
 		cmocka_unit_test(more_streams_than_twice_the_limit_wait_for_a_production),
