@@ -1,5 +1,10 @@
 /*
- * The text format 0.0.4. A whole sample (of a histogram: all of its lines) is
+ * The two text formats, 0.0.4 and OpenMetrics 1.0: two dialects of one language, written
+ * by the same functions. What OpenMetrics has of its own (its sections 5.1 and 5.2):
+ * the name of a counter's family goes without "_total", bounds are floats and look like
+ * it, buckets may have an exemplar, and the end is said.
+ *
+ * A whole sample (of a histogram: all of its lines) is
  * measured first, room is reserved once, and then written without a check for
  * each piece. Whole numbers do not go through printf.
  */
@@ -11,7 +16,16 @@
 #include "base/util.h"
 
 #define NUMBER_ROOM 32
+#define TOTAL       "_total"
 #define LE_ROOM     (NUMBER_ROOM + sizeof(",le=\"\"")) /* labels of bounds are numbers */
+#define EXEMPLAR_ROOM                                                          \
+	(sizeof(" # {trace_id=\"\",span_id=\"\"}  ") + EXEMPLAR_TRACE_DIGITS + \
+	 EXEMPLAR_SPAN_DIGITS + 2 * NUMBER_ROOM)
+
+struct text {
+	struct buffer *out;
+	bool open; /* OpenMetrics */
+};
 
 static const char *const type_names[] = {
 	[METRIC_COUNTER] = "counter",
@@ -76,9 +90,44 @@ static char *put_double(char *p, double number)
 	return p + exposition_format_double(number, p);
 }
 
+/* Is it a counter's name as OpenMetrics has them? */
+static bool is_total(const char *name)
+{
+	size_t len = strlen(name), suffix = strlen(TOTAL);
+
+	return len > suffix && strcmp(name + len - suffix, TOTAL) == 0;
+}
+
+/*
+ * "# WORD name " of a family's metadata. A counter without "_total" is none to
+ * OpenMetrics: it is of unknown type there, since with another name it would be another
+ * series.
+ */
+static char *put_metadata(char *p, const struct text *text, const char *word,
+			  const struct family_view *family)
+{
+	size_t len = strlen(family->name);
+
+	if (text->open && family->type == METRIC_COUNTER && is_total(family->name)) {
+		len -= strlen(TOTAL);
+	}
+	p = put(p, word);
+	p = put_bytes(p, family->name, len);
+	*p++ = ' ';
+	return p;
+}
+
+static const char *type_of(const struct text *text, const struct family_view *family)
+{
+	return text->open && family->type == METRIC_COUNTER && !is_total(family->name)
+		       ? "unknown"
+		       : type_names[family->type];
+}
+
 static int text_family(void *user, const struct family_view *family)
 {
-	struct buffer *out = user;
+	const struct text *text = user;
+	struct buffer *out = text->out;
 	char *start, *p;
 
 	if (family->type == METRIC_NATIVE) {
@@ -89,20 +138,16 @@ static int text_family(void *user, const struct family_view *family)
 	if (!p) {
 		return -ENOMEM;
 	}
-	p = put(p, "# HELP ");
-	p = put(p, family->name);
-	*p++ = ' ';
-	p = put_escaped(p, family->help, '\\');
-	p = put(p, "\n# TYPE ");
-	p = put(p, family->name);
-	*p++ = ' ';
-	p = put(p, type_names[family->type]);
+	p = put_metadata(p, text, "# HELP ", family);
+	p = put_escaped(p, family->help, text->open ? '"' : '\\');
+	p = put_metadata(p, text, "\n# TYPE ", family);
+	p = put(p, type_of(text, family));
 	*p++ = '\n';
 	buffer_commit(out, (size_t)(p - start));
 	return 0;
 }
 
-/* The most that a line of this sample can take. */
+/* The most that a line of this sample can take, but for an exemplar. */
 static size_t line_room(const struct family_view *family, const struct sample_view *sample)
 {
 	size_t room = strlen(family->name) + sizeof("_bucket{} \n") + LE_ROOM + NUMBER_ROOM;
@@ -154,7 +199,52 @@ static char *put_bucket_head(char *p, const struct family_view *family,
 	return put(p, family->n_labels > 0 ? ",le=\"" : "le=\"");
 }
 
-static char *put_histogram(char *p, const struct family_view *family,
+/* "5" is no float to OpenMetrics, which has the bound 5.0 (its section 4.3). */
+static char *put_bound(char *p, const struct text *text, const char *label)
+{
+	p = put(p, label);
+	return text->open && !strpbrk(label, ".e") ? put(p, ".0") : p;
+}
+
+/* Seconds with three decimals, of a time that is not before 1970. */
+static char *put_time(char *p, double seconds)
+{
+	uint64_t ms = (uint64_t)(seconds * 1000);
+
+	p = put_unsigned(p, ms / 1000);
+	*p++ = '.';
+	*p++ = (char)('0' + ms / 100 % 10);
+	*p++ = (char)('0' + ms / 10 % 10);
+	*p++ = (char)('0' + ms % 10);
+	return p;
+}
+
+static char *put_exemplar(char *p, const struct exemplar *exemplar)
+{
+	p = put(p, " # {trace_id=\"");
+	p = put(p, exemplar->trace_id);
+	p = put(p, "\",span_id=\"");
+	p = put(p, exemplar->span_id);
+	p = put(p, "\"} ");
+	p = put_double(p, exemplar->value);
+	*p++ = ' ';
+	return put_time(p, exemplar->timestamp);
+}
+
+/* What follows a bucket's value. */
+static char *put_example(char *p, const struct text *text,
+			 const struct histogram_snapshot *histogram, size_t bucket)
+{
+	const struct exemplar *exemplars = histogram->exemplars;
+
+	if (text->open && exemplars && exemplars[bucket].trace_id[0] != '\0') {
+		p = put_exemplar(p, &exemplars[bucket]);
+	}
+	*p++ = '\n';
+	return p;
+}
+
+static char *put_histogram(char *p, const struct text *text, const struct family_view *family,
 			   const struct sample_view *sample)
 {
 	const struct histogram_bounds *bounds = family->bounds;
@@ -168,10 +258,10 @@ static char *put_histogram(char *p, const struct family_view *family,
 		if (i > 0) {
 			p = put_bytes(p, head, head_len);
 		}
-		p = put(p, i < bounds->n ? bounds->labels[i] : "+Inf");
+		p = i < bounds->n ? put_bound(p, text, bounds->labels[i]) : put(p, "+Inf");
 		p = put(p, "\"} ");
 		p = put_unsigned(p, histogram->cumulative[i]);
-		*p++ = '\n';
+		p = put_example(p, text, histogram, i);
 	}
 	p = put_head(p, "_sum", family, sample);
 	p = put_double(p, histogram->sum);
@@ -199,22 +289,24 @@ static char *put_number(char *p, const struct family_view *family, const struct 
 static int text_sample(void *user, const struct family_view *family,
 		       const struct sample_view *sample)
 {
-	struct buffer *out = user;
-	bool histogram = family->type == METRIC_HISTOGRAM;
+	const struct text *text = user;
+	size_t room = line_room(family, sample);
+	char *start, *end;
 
 	if (family->type == METRIC_NATIVE) {
 		return 0;
 	}
-
-	size_t lines = histogram ? family->bounds->n + 3 : 1; /* +Inf, _sum, _count */
-	char *start = (char *)buffer_reserve(out, lines * line_room(family, sample));
-	char *end;
-
+	if (family->type == METRIC_HISTOGRAM) {
+		room += text->open && sample->histogram->exemplars ? EXEMPLAR_ROOM : 0;
+		room *= family->bounds->n + 3; /* +Inf, _sum, _count */
+	}
+	start = (char *)buffer_reserve(text->out, room);
 	if (!start) {
 		return -ENOMEM;
 	}
-	end = histogram ? put_histogram(start, family, sample) : put_number(start, family, sample);
-	buffer_commit(out, (size_t)(end - start));
+	end = family->type == METRIC_HISTOGRAM ? put_histogram(start, text, family, sample)
+					       : put_number(start, family, sample);
+	buffer_commit(text->out, (size_t)(end - start));
 	return 0;
 }
 
@@ -225,8 +317,8 @@ static int text_family_end(void *user, const struct family_view *family)
 	return 0;
 }
 
-static int text_encode(struct registry *registry, const struct registry_filter *filter,
-		       struct buffer *out)
+static int encode(struct registry *registry, const struct registry_filter *filter,
+		  struct text *text)
 {
 	static const struct registry_visitor visitor = {
 		.family = text_family,
@@ -234,10 +326,32 @@ static int text_encode(struct registry *registry, const struct registry_filter *
 		.family_end = text_family_end,
 	};
 
-	return registry_walk(registry, filter, &visitor, out);
+	return registry_walk(registry, filter, &visitor, text);
+}
+
+static int text_encode(struct registry *registry, const struct registry_filter *filter,
+		       struct buffer *out)
+{
+	struct text text = { .out = out };
+
+	return encode(registry, filter, &text);
+}
+
+static int openmetrics_encode(struct registry *registry, const struct registry_filter *filter,
+			      struct buffer *out)
+{
+	struct text text = { .out = out, .open = true };
+	int rv = encode(registry, filter, &text);
+
+	return rv == 0 ? buffer_append_str(out, STR("# EOF\n")) : rv;
 }
 
 const struct exposition exposition_text = {
 	.content_type = EXPOSITION_TEXT_TYPE,
 	.encode = text_encode,
+};
+
+const struct exposition exposition_openmetrics = {
+	.content_type = EXPOSITION_OPENMETRICS_TYPE,
+	.encode = openmetrics_encode,
 };
