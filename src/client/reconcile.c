@@ -530,7 +530,7 @@ static int fill_server(const struct server *server, struct run_reconciled *ret, 
 static void fill_faults(const struct reconcile *reconcile, const struct recorder *totals,
 			struct run_reconciliation *ret)
 {
-	uint64_t silent[GRPC_STATUS_COUNT] = { 0 };
+	uint64_t silent[GRPC_STATUS_COUNT] = { 0 }, hangs;
 
 	for (size_t i = 0; i < ret->n; i++) {
 		const struct run_reconciled *server = &ret->servers[i];
@@ -549,6 +549,11 @@ static void fill_faults(const struct reconcile *reconcile, const struct recorder
 
 		ret->explained[status] = MIN((uint64_t)more, silent[status]);
 	}
+	/* The client's deadline may be heard of before the server's own passes. */
+	hangs = MIN(ret->faults[INJECTED_HANG], silent[GRPC_DEADLINE_EXCEEDED]);
+	hangs -= MIN(hangs, ret->explained[GRPC_DEADLINE_EXCEEDED] + ret->told[INJECTED_HANG]);
+	ret->explained[GRPC_CANCELLED] = MIN((uint64_t)MAX(ret->by_status[GRPC_CANCELLED], 0),
+					     silent[GRPC_CANCELLED] + hangs);
 }
 
 int reconcile_result(const struct reconcile *reconcile, const struct recorder *totals,

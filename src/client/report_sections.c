@@ -37,8 +37,13 @@ static int tell_faults(struct buffer *out, const struct recorder *results)
 	const char *before = " (";
 	int err = 0;
 
-	TEXT_PRINT(err, out, "of %" PRIu64 " failures %" PRIu64 " were injected by the server",
-		   recorder_failed(results), recorder_injected(results));
+	if (others == 0) {
+		TEXT_PRINT(err, out, "all failures were injected by the server");
+	} else {
+		TEXT_PRINT(err, out,
+			   "of %" PRIu64 " failures %" PRIu64 " were injected by the server",
+			   recorder_failed(results), recorder_injected(results));
+	}
 	for (int word = INJECTED_NOTHING + 1; word < INJECTED_WORDS; word++) {
 		if (results->injected.by_word[word] > 0) {
 			TEXT_PRINT(err, out, "%s%s %" PRIu64, before,
@@ -47,7 +52,10 @@ static int tell_faults(struct buffer *out, const struct recorder *results)
 			before = ", ";
 		}
 	}
-	TEXT_PRINT(err, out, "), %" PRIu64 " %s not", others, others == 1 ? "was" : "were");
+	TEXT_PRINT(err, out, ")");
+	if (others > 0) {
+		TEXT_PRINT(err, out, ", %" PRIu64 " %s not", others, others == 1 ? "was" : "were");
+	}
 	if (others > 0 && may_be_silent(results)) {
 		TEXT_PRINT(err, out,
 			   ", or cannot be told: after a reset, a closed connection or a hang no "
@@ -357,6 +365,10 @@ static void explained(struct page *page, const struct run_reconciliation *all)
 		}
 	}
 	page_print(page, "%s", before[0] == ',' ? "\n" : "");
+	if (all->faults[INJECTED_CLOSE] > 0 && all->received < all->sent) {
+		page_print(page, "  calls on their way to a connection that was closed on purpose "
+				 "never arrive\n");
+	}
 }
 
 static void differences(struct page *page, const struct run_reconciliation *all)

@@ -8,8 +8,9 @@
 
 #include "client/report_page.h"
 
-/* Fewer, and whose word a status is does not fit behind it. */
-#define ORIGIN_COLUMNS 80
+/* Of a status with its calls and their share; and on pages that are not so wide, less. */
+#define STATUS_COLUMNS 50
+#define EXAMPLE_INDENT 6
 
 /* One in so many calls that found no server is enough to speak of it. */
 #define MANY_NEVER_FOUND 100
@@ -97,10 +98,9 @@ static void accounting(struct page *page, const struct run *run)
 	buffer_free(&text);
 }
 
-/* What stands behind a status gets a line of its own. */
 static bool narrow(const struct page *page)
 {
-	return page->style.columns < ORIGIN_COLUMNS;
+	return page->style.columns < STATUS_COLUMNS;
 }
 
 static void status_row(struct page *page, const char *name, uint64_t n, uint64_t all, bool good)
@@ -123,35 +123,49 @@ static void example_row(struct page *page, const char *example)
 	}
 }
 
-/* Whose word a status is: "said by the server", or of which how many were. */
-static void origins(struct page *page, const struct recorder *results, int status)
+/* Whose word a status is: "from the server", or of which how many were; and why. */
+static int tell_origins(struct buffer *out, const struct recorder *results, int status)
 {
 	static const char *const names[RECORDER_ORIGINS] = {
 		[GRPC_FROM_PEER] = "from the server",
 		[GRPC_FROM_HERE] = "decided here",
 		[GRPC_FROM_TRANSPORT] = "connection lost or not made",
 	};
-	uint64_t injected = results->injected.by_status[status];
-	const char *before = narrow(page) ? "\n      " : "   ";
+	uint64_t all = results->by_status[status];
+	const char *before = "";
+	int err = 0;
 
-	for (size_t i = 0; i < RECORDER_ORIGINS; i++) {
-		uint64_t n = results->by_origin[i][status];
+	for (size_t i = 0; i <= RECORDER_ORIGINS; i++) {
+		uint64_t n = i < RECORDER_ORIGINS ? results->by_origin[i][status]
+						  : results->injected.by_status[status];
 
-		if (n == 0) {
-			continue;
+		if (n > 0) {
+			TEXT_PRINT(err, out, "%s", before);
+			if (n != all) {
+				TEXT_PRINT(err, out, "%" PRIu64 " ", n);
+			}
+			TEXT_PRINT(err, out, "%s", i < RECORDER_ORIGINS ? names[i] : "injected");
+			before = ", ";
 		}
-		page_print(page, "%s", before);
-		if (n != results->by_status[status]) {
-			page_print(page, "%" PRIu64 " ", n);
-		}
-		page_print(page, "%s", names[i]);
-		before = ", ";
 	}
-	if (injected > 0 && injected == results->by_status[status]) {
-		page_print(page, "%sinjected", before);
-	} else if (injected > 0) {
-		page_print(page, "%s%" PRIu64 " injected", before, injected);
+	return err;
+}
+
+/* Behind the status where it fits, else below it. */
+static void origins(struct page *page, const struct recorder *results, int status)
+{
+	struct buffer text = BUFFER_INIT;
+
+	TEXT_CHAIN(page->err, tell_origins(&text, results, status));
+	if (page->err == 0 && !narrow(page) &&
+	    STATUS_COLUMNS + 3 + buffer_len(&text) <= page->style.columns) {
+		page_print(page, "   %.*s\n", (int)buffer_len(&text),
+			   (const char *)buffer_bytes(&text).data);
+	} else if (page->err == 0) {
+		page_print(page, "\n");
+		page_paragraph(page, &text, EXAMPLE_INDENT);
 	}
+	buffer_free(&text);
 }
 
 static void statuses(struct page *page, const struct recorder *results)
@@ -167,8 +181,9 @@ static void statuses(struct page *page, const struct recorder *results)
 		status_row(page, name, results->by_status[status], done, status == GRPC_OK);
 		if (status != GRPC_OK) {
 			origins(page, results, status);
+		} else {
+			page_print(page, "\n");
 		}
-		page_print(page, "\n");
 		example_row(page, results->examples[status]);
 	}
 	if (results->mismatched > 0) {

@@ -27,6 +27,7 @@
 
 /* Answers that are none. */
 static const char *const SILENCE = "silence", *const RESET = "reset", *const HUGE_BODY = "huge";
+static const char ENDLESS[] = "endless"; /* of /-/runs/ID: there is always another part */
 
 struct fake {
 	int fd;
@@ -36,7 +37,7 @@ struct fake {
 	size_t n_asked;
 	const char *run; /* of /-/runs/ID; NULL: 404 */
 	int held[16];    /* connections that are left without an answer */
-	size_t n_held;
+	size_t n_held, n_parts;
 };
 
 static void send_all(int fd, const char *text, size_t n)
@@ -75,6 +76,19 @@ static void send_huge(int fd)
 	}
 }
 
+static void send_part(struct fake *fake, int fd, unsigned long from)
+{
+	char body[256];
+
+	usleep(20000);
+	fake->n_parts++;
+	snprintf(body, sizeof(body),
+		 "{\"run\":\"" ID "\",\"untracked\":0,\"lost\":0,\"from\":%lu,\"next\":%lu,"
+		 "\"sets\":{\"received\":\"\",\"duplicated\":\"\",\"answered\":\"\"}}",
+		 from, from + 1024);
+	send_answer(fd, "200 OK", body);
+}
+
 static void serve(struct fake *fake, int fd)
 {
 	char request[2048];
@@ -91,6 +105,11 @@ static void serve(struct fake *fake, int fd)
 		n += (size_t)got;
 		request[n] = '\0';
 	} while (!strstr(request, "\r\n\r\n"));
+	if (strncmp(request, "GET /-/runs/" ID "?from=", 28 + 6) == 0 && fake->run == ENDLESS) {
+		send_part(fake, fd, strtoul(request + 28 + 6, NULL, 10));
+		close(fd);
+		return;
+	}
 	if (strncmp(request, "GET /-/runs/" ID "?from=", 28 + 6) == 0) {
 		send_answer(fd, fake->run ? "200 OK" : "404 Not Found", fake->run ? fake->run : "");
 		close(fd);
@@ -536,6 +555,54 @@ static void what_was_injected_is_compared_with_what_was_told(void **state)
 	bench_deinit(&bench);
 }
 
+/* 5 hung: 1 was ended by its server, 1 by the deadline there, and 2 of 3 were cancelled. */
+static void a_hang_may_end_as_the_servers_deadline_or_as_the_clients(void **state)
+{
+	struct fake fake = {
+		.metrics = { COUNTS(0, 0, 0, 1),
+			     COUNTS(20, 15, 3, 1) "grpc_server_handled_total" ECHO
+						  ",grpc_code=\"DeadlineExceeded\"} 2\n" INJECTED(
+							  "hang", "DeadlineExceeded", 4) },
+	};
+	const struct run_reconciliation *result;
+	struct bench bench;
+
+	(void)state;
+	bench_init(&bench, &fake, 1, 10 * NS_PER_S);
+	begin(&bench);
+	make_calls(&bench, 20, 15);
+	bench.totals.by_origin[GRPC_FROM_PEER][GRPC_DEADLINE_EXCEEDED] = 1;
+	bench.totals.injected.by_word[INJECTED_HANG] = 1;
+	end(&bench);
+	result = &bench.run.reconciliation;
+	assert_int_equal(result->explained[GRPC_DEADLINE_EXCEEDED], 1);
+	assert_int_equal(result->explained[GRPC_CANCELLED], 2);
+	assert_int_equal(run_unexplained(result, GRPC_CANCELLED), 1); /* that was no fault */
+	fake_stop(&fake);
+	bench_deinit(&bench);
+}
+
+/* One that has ever more to tell, each time after a while. */
+static void a_server_that_never_comes_to_an_end_is_not_listened_to_for_ever(void **state)
+{
+	struct fake fake = {
+		.metrics = { COUNTS(0, 0, 0, 1), COUNTS(3, 3, 0, 1) },
+		.run = ENDLESS,
+	};
+	struct bench bench;
+
+	(void)state;
+	bench_init(&bench, &fake, 1, 500 * NS_PER_MS);
+	begin(&bench);
+	make_calls(&bench, 3, 3);
+	end(&bench);
+	assert_true(bench.run.reconciliation.complete);
+	assert_false(bench.run.reconciliation.by_call);
+	assert_in_range(fake.n_parts, 1, 200); /* of 16384 that there can be */
+	fake_stop(&fake);
+	bench_deinit(&bench);
+}
+
 static void where_no_server_could_be_asked_there_is_nothing_to_differ_from(void **state)
 {
 	struct fake fake = { .metrics = { COUNTS(0, 0, 0, 1), "garbage\n" } };
@@ -672,6 +739,8 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_read_before_the_run_is_told),
 		cmocka_unit_test(a_server_that_is_gone_after_the_run_is_told_beside_the_others),
 		cmocka_unit_test(what_was_injected_is_compared_with_what_was_told),
+		cmocka_unit_test(a_hang_may_end_as_the_servers_deadline_or_as_the_clients),
+		cmocka_unit_test(a_server_that_never_comes_to_an_end_is_not_listened_to_for_ever),
 		cmocka_unit_test(where_no_server_could_be_asked_there_is_nothing_to_differ_from),
 		cmocka_unit_test(servers_that_count_something_else_are_no_truth),
 		cmocka_unit_test(what_nobody_listens_on_or_has_no_address_is_told_before_the_run),
