@@ -17,6 +17,7 @@
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
 #include "metrics/latencies.h"
+#include "metrics/native.h"
 
 #define OBSERVATIONS 300000
 #define READERS      3
@@ -25,6 +26,7 @@ static struct {
 	struct counter counter;
 	struct gauge gauge;
 	struct histogram histogram;
+	struct native_histogram native;
 	struct latencies *latencies;
 	atomic_bool done;
 } shared;
@@ -49,16 +51,37 @@ static void *write_all(void *unused)
 		counter_increment(&shared.counter);
 		gauge_add(&shared.gauge, i % 2 == 0 ? 1 : -1);
 		histogram_observe(&shared.histogram, value_at(i));
+		native_observe(&shared.native, value_at(i));
 		latencies_record(shared.latencies, i);
 	}
 	atomic_store(&shared.done, true);
 	return unused;
 }
 
+/* The same of the native one, in which zero has a bucket of its own. */
+static uintptr_t read_native(struct native_snapshot *before)
+{
+	struct native_snapshot now;
+	uintptr_t wrong = 0;
+	uint64_t count;
+
+	native_read(&shared.native, &now);
+	count = now.zero;
+	for (size_t i = 0; i < NATIVE_BUCKETS; i++) {
+		wrong += now.buckets[i] < before->buckets[i];
+		count += now.buckets[i];
+	}
+	wrong += now.count != count || now.count < before->count;
+	wrong += now.sum < sum_of(now.count) || now.sum < before->sum;
+	*before = now;
+	return wrong;
+}
+
 /* Returns the number of things that made no sense. */
 static void *read_all(void *unused)
 {
 	struct histogram_snapshot before = { .sum = 0 }, now;
+	struct native_snapshot native = { .sum = 0 };
 	uint64_t count = 0;
 	uintptr_t wrong = 0;
 	bool done;
@@ -80,8 +103,10 @@ static void *read_all(void *unused)
 		}
 		wrong += now.sum < sum_of(now.cumulative[n]) || now.sum < before.sum;
 		wrong += latencies_quantile(shared.latencies, 0.99) > OBSERVATIONS;
+		wrong += read_native(&native);
 		before = now;
 	} while (!done);
+	wrong += native.count != OBSERVATIONS;
 	wrong += now.cumulative[histogram_default_bounds.n] != OBSERVATIONS;
 	return (void *)wrong;
 }
@@ -93,6 +118,7 @@ static void readers_see_only_what_makes_sense(void **state)
 
 	(void)state;
 	histogram_init(&shared.histogram, &histogram_default_bounds);
+	native_init(&shared.native);
 	shared.latencies = latencies_new();
 	assert_non_null(shared.latencies);
 	for (size_t i = 0; i < READERS; i++) {
