@@ -151,6 +151,12 @@ void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const cha
  */
 void grpc_call_finish_details(struct grpc_call *call, enum grpc_status status, struct str message,
 			      struct bytes details);
+/*
+ * Server: the service keeps so many bytes for this call now; they count with the call's
+ * own against max_buffered_bytes. False: they are more than before, and too many, and the
+ * call is finished RESOURCE_EXHAUSTED; or it was finished already.
+ */
+bool grpc_call_keeps(struct grpc_call *call, size_t bytes);
 /* Client: no more messages. */
 void grpc_call_half_close(struct grpc_call *call);
 /* Either side: RST_STREAM(CANCEL); closed follows with this status. */

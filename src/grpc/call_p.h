@@ -92,6 +92,7 @@ struct grpc_call {
 		int64_t started_ns, deadline_ns;
 		int64_t ended_ns; /* client: where `finished`, or the peer's end has come; server: `closed` */
 		size_t charged;    /* server: of its budget for gathered bytes */
+		size_t kept;       /* server: grpc_call_keeps() */
 		size_t uncredited; /* of a stream of messages: taken, and not yet done with */
 		unsigned n_messages;
 		int status; /* where `finished` */

@@ -89,6 +89,21 @@ static bool within_budget(struct grpc_call *call)
 	return false;
 }
 
+bool grpc_call_keeps(struct grpc_call *call, size_t bytes)
+{
+	bool grew = bytes > call->each.kept;
+
+	call->each.kept = bytes;
+	if (call->each.finished || !http2_stream_open(&call->stream)) {
+		return false;
+	}
+	if (grew) {
+		return within_budget(call);
+	}
+	grpc_server_charge(call);
+	return true;
+}
+
 /* Request headers */
 
 static void on_pseudo_header(struct grpc_call *call, struct str name, struct str value)

@@ -44,15 +44,16 @@ void grpc_server_set_charge(struct grpc_call *call, size_t bytes);
 
 /*
  * The same, found anew: metadata, a message that is being gathered, what was
- * unpacked or is kept, and answers that the peer's window holds back. Small ones
- * are left out: the limits on connections and streams bound them.
+ * unpacked or is kept, also by the service, and answers that the peer's window holds
+ * back. Small ones are left out: the limits on connections and streams bound them.
  *
  * Only what comes in is refused, so that a call whose request was taken gets its
  * answer: the sum may pass the budget by the answers to such calls.
  */
 static inline void grpc_server_charge(struct grpc_call *call)
 {
-	size_t bytes = grpc_call_received_bytes(call), answer = buffer_len(&call->stream.out);
+	size_t bytes = grpc_call_received_bytes(call) + call->each.kept;
+	size_t answer = buffer_len(&call->stream.out);
 
 	bytes += answer > GRPC_CALL_INLINE_BYTES ? call->stream.out.capacity : 0;
 	if (bytes != call->each.charged) {

@@ -17,6 +17,9 @@
 
 #define NO_MEMORY "no memory"
 
+/* Of the list of owed responses, what stays once they are paid. */
+#define OWED_KEEP_BYTES 512
+
 /* -- What the methods have in common -- */
 
 /* Two fields of the request's metadata come back, one in front and one behind. */
@@ -183,6 +186,12 @@ struct output {
 	bool last;              /* nothing more is asked for */
 };
 
+/* What the connection's peer makes us keep; a few are no matter. */
+static size_t bytes_of(const struct buffer *owed)
+{
+	return owed->capacity > OWED_KEEP_BYTES ? owed->capacity : 0;
+}
+
 /* False: the call is over. */
 static bool owe(struct output *output, const Interop__StreamingOutputRequest *request)
 {
@@ -208,7 +217,7 @@ static bool owe(struct output *output, const Interop__StreamingOutputRequest *re
 			grpc_call_compress(call, true);
 		}
 	}
-	return true;
+	return grpc_call_keeps(call, bytes_of(&output->owed));
 }
 
 /* Sends what may be sent now. True: nothing is owed any more, and the peer reads. */
@@ -238,6 +247,10 @@ static bool pay(struct output *output)
 			return false; /* the call is over */
 		}
 		output->full = rv > 0;
+	}
+	if (buffer_len(&output->owed) == 0 && bytes_of(&output->owed) > 0) {
+		buffer_trim(&output->owed, OWED_KEEP_BYTES);
+		(void)grpc_call_keeps(output->call, 0);
 	}
 	return !output->full && buffer_len(&output->owed) == 0;
 }

@@ -9,7 +9,9 @@
 #include <cmocka.h>
 
 #include "harness.h"
+#include "interop.pb-c.h"
 #include "service/echo.h"
+#include "service/interop.h"
 
 /* More than nghttp2 sends as one header block. */
 #define UNSENDABLE_BYTES ((size_t)100 * 1024)
@@ -153,6 +155,53 @@ static void metadata_of_waiting_calls_is_within_the_budget(void **state)
 	pair_deinit(&pair);
 }
 
+/* What a few bytes of a request make the service owe, which nobody ever lets it pay. */
+static void responses_that_are_owed_are_within_the_budget(void **state)
+{
+	enum { CALLS = 10, OWED = 30000 };
+	static const struct grpc_call_events no_events = { 0 };
+	static Interop__ResponseParameters none = INTEROP__RESPONSE_PARAMETERS__INIT;
+	static Interop__ResponseParameters *parameters[OWED];
+	Interop__StreamingOutputRequest request = INTEROP__STREAMING_OUTPUT_REQUEST__INIT;
+	const struct grpc_method *half = NULL;
+	struct grpc_server_limits limits = grpc_server_default_limits;
+	struct gauge buffered = { 0 };
+	struct interop interop;
+	struct pair pair;
+
+	(void)state;
+	for (size_t i = 0; i < interop_service.n_methods; i++) {
+		if (strcmp(interop_service.methods[i].name, "HalfDuplexCall") == 0) {
+			half = &interop_service.methods[i];
+		}
+	}
+	for (int i = 0; i < OWED; i++) {
+		parameters[i] = &none;
+	}
+	request.n_response_parameters = OWED;
+	request.response_parameters = parameters;
+	limits.max_buffered_bytes = 8 * MIB; /* half of it for one connection */
+	pair_init(&pair, &(struct pair_options){ .limits = &limits });
+	pair.server_meters.buffered_bytes = &buffered;
+	assert_int_equal(interop_init(&interop), 0);
+	pair_add(&pair, &interop_service, &interop, NULL);
+	for (int i = 0; i < CALLS; i++) {
+		struct grpc_call *call = grpc_channel_call(pair.channel, &interop_service, half,
+							   &no_events, NULL, NULL);
+
+		assert_non_null(call);
+		(void)grpc_call_send(call, &request);
+		pair_run(&pair);
+	}
+	assert_true(gauge_read(&buffered) >= (int64_t)MIB);
+	assert_true(gauge_read(&buffered) <= (int64_t)limits.max_buffered_bytes / 2);
+	assert_in_range(grpc_server_calls(pair.server), 2, CALLS - 1);
+	pair_disconnect(&pair);
+	assert_int_equal(gauge_read(&buffered), 0);
+	pair_deinit(&pair);
+	interop_deinit(&interop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +209,7 @@ int main(void)
 		cmocka_unit_test(an_answer_that_is_too_large_to_send_resets_its_stream),
 		cmocka_unit_test(a_deadline_also_ends_a_call_whose_reply_is_held_back),
 		cmocka_unit_test(metadata_of_waiting_calls_is_within_the_budget),
+		cmocka_unit_test(responses_that_are_owed_are_within_the_budget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
