@@ -57,21 +57,27 @@ def test_delays_are_those_of_the_plan(serve, run):
 @pytest.mark.parametrize("fault, ends, told", [
     ("reset", "INTERNAL", 0),
     ("truncate", "INTERNAL", 50),
-    ("hang", "DEADLINE_EXCEEDED", None),  # whose deadline is first is for the moment to say
+    ("hang", "DEADLINE_EXCEEDED", 50),
 ])
 def test_ends_of_calls_that_say_less(serve, run, fault, ends, told):
     """Whether trailers tell of it or not: both ends agree, by its name or by its status."""
-    server = serve(f"--echo.abort={fault}:10", *EVERY_NTH)
+    server = serve(f"--echo.abort={fault}:10", *EVERY_NTH, "--echo.hang-limit=200ms")
     result, code = load(
-        run, "--count=500", "--concurrency=50", "--timeout=500ms", reconciled(server), "--assert=unreconciled==0",
-        server.grpc,
+        run, "--count=500", "--concurrency=50", reconciled(server), "--assert=unreconciled==0", server.grpc
     )
     assert code == 0, (result["assertions"], result["reconciliation"])
     assert status(result, ends) == 50
-    told = injected(result, ends) if told is None else told
     assert (injected(result, ends), result["injected"]["other_failures"]) == (told, 50 - told)
     assert result["reconciliation"]["faults"] == {fault: 50}
     assert result["reconciliation"]["told"] == ({fault: told} if told else {})
+
+
+def test_a_hang_that_a_deadline_ends_is_explained(serve, run):
+    server = serve("--echo.abort=hang:10", *EVERY_NTH)
+    result, _ = load(run, "--count=500", "--concurrency=50", "--timeout=500ms", reconciled(server), server.grpc)
+    told = result["reconciliation"]
+    assert status(result, "DEADLINE_EXCEEDED") == told["faults"]["hang"] == 50
+    assert told["difference"] == told["explained"], told  # whosever deadline was the first
 
 
 def test_connections_that_are_closed_take_calls_along(serve, run):
