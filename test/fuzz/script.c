@@ -18,10 +18,10 @@ enum act {
 	ACT_ADD_TRAILER,
 	ACT_COMPRESS,
 	ACT_DETAILS,
-	ACT_LATER, /* a timer: then next, and a message */
-	ACT_PUMP,  /* messages until it is full, and again when it is writable */
-	ACT_LOOK,  /* at all that can be asked */
-	ACT_HALF_CLOSE,
+	ACT_LATER,      /* a timer: then next, and a message */
+	ACT_PUMP,       /* messages until it is full, and again when it is writable */
+	ACT_LOOK,       /* at all that can be asked */
+	ACT_HALF_CLOSE, /* server: breaks the call */
 	ACT_OK,
 };
 
@@ -125,6 +125,15 @@ static void finish(struct actor *actor, enum act act, unsigned argument)
 	}
 }
 
+static void break_it(struct actor *actor, unsigned argument)
+{
+	static uint8_t zeros[100];
+	struct bytes message = { zeros, argument * argument % sizeof(zeros) };
+
+	actor->finished = true;
+	grpc_call_break(actor->call, (enum grpc_break)(argument % 3), &message);
+}
+
 static void act(struct actor *actor, enum act act, unsigned argument)
 {
 	actor->world->host.work += 4;
@@ -179,7 +188,9 @@ static void act(struct actor *actor, enum act act, unsigned argument)
 		look(actor);
 		break;
 	case ACT_HALF_CLOSE:
-		if (!actor->server) {
+		if (actor->server) {
+			break_it(actor, argument);
+		} else {
 			grpc_call_half_close(actor->call);
 		}
 		break;
