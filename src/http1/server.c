@@ -40,9 +40,10 @@ struct http1_server {
 	int64_t moved_ns; /* when a byte last moved */
 	int64_t idle_ns;  /* when WAITING is given up */
 	size_t body_bytes;
-	struct http1_head *head; /* HEAD to ANSWERING */
-	struct buffer body;      /* of the request, as far as it is kept: BODY to ANSWERING */
-	bool body_lost;          /* no memory for it */
+	struct http1_head *head;   /* HEAD to ANSWERING */
+	struct buffer body;        /* of the request, as far as it is kept: BODY to ANSWERING */
+	bool body_lost;            /* no memory for it */
+	struct http1_later *later; /* ANSWERING: who will respond; or NULL */
 	llhttp_t parser;
 	struct buffer reply_head, reply_body; /* SENDING */
 };
@@ -87,6 +88,10 @@ static void end_with(struct http1_server *server, int error)
 {
 	server->state = DONE;
 	server->error = error;
+	if (server->later) {
+		server->later->server = NULL;
+		server->later = NULL;
+	}
 	timer_stop(server->timers, &server->timer);
 	buffer_free(&server->reply_head);
 	buffer_free(&server->reply_body);
@@ -168,12 +173,32 @@ static void send_response(struct http1_server *server, struct http1_response *re
 
 void http1_server_respond(struct http1_server *server, struct http1_response *response)
 {
-	if (server->state != ANSWERING) { /* drained meanwhile */
-		assert(server->state == DONE);
+	bool waits = server->state == ANSWERING;
+
+	assert(waits || server->state == DONE); /* drained meanwhile */
+	if (response->later) {
+		response->later->server = waits ? server : NULL;
+		server->later = waits ? response->later : NULL;
+	} else if (waits) {
+		send_response(server, response);
+		return;
+	}
+	buffer_free(&response->body);
+}
+
+void http1_later_respond(struct http1_later *later, struct http1_response *response)
+{
+	struct http1_server *server = later->server;
+
+	response->later = NULL;
+	if (!server) {
 		buffer_free(&response->body);
 		return;
 	}
-	send_response(server, response);
+	assert(server->later == later);
+	server->later = NULL;
+	later->server = NULL;
+	http1_server_respond(server, response);
 }
 
 /* What never reaches a handler. `why` is ours: nothing of the request is reflected. */
@@ -279,19 +304,37 @@ static void deliver(struct http1_server *server)
 	server->events->request(server->user, server, request);
 }
 
+/* The body in front of which the peer waits is one that a handler might be given whole. */
+static bool is_wanted(const struct http1_server *server)
+{
+	return server->limits.keep_body_bytes > 0 &&
+	       (server->parser.flags & F_CHUNKED ||
+		server->parser.content_length <= server->limits.keep_body_bytes);
+}
+
+static int tell_to_go_on(struct http1_server *server)
+{
+	engine_wake(&server->engine);
+	return buffer_append_str(&server->reply_head, STR("HTTP/1.1 100 Continue\r\n\r\n"));
+}
+
 /* The blank line has been parsed: is there a body, and do we want it? */
 static void begin_body(struct http1_server *server)
 {
+	bool expects = server->head->expects && !server->head->http_1_0; /* RFC 9110 10.1.1 */
+
 	server->last |= server->head->http_1_0 || !llhttp_should_keep_alive(&server->parser);
 	if (server->complete) {
 		deliver(server);
 	} else if (!(server->parser.flags & F_CHUNKED) &&
 		   server->parser.content_length > server->limits.max_body_bytes) {
 		refuse(server, 413, "request body too large");
-	} else if (server->head->expects) {
+	} else if (expects && !is_wanted(server)) {
 		server->last = true;
 		server->head->request.body_cut = true; /* it is not asked for */
 		deliver(server);
+	} else if (expects && tell_to_go_on(server) < 0) {
+		end_with(server, -ENOMEM);
 	} else {
 		server->state = BODY;
 		server->body_bytes = 0;
@@ -432,18 +475,18 @@ static int server_produce(struct engine *engine, struct buffer *out, size_t room
 	struct http1_server *server = http1_server_from_engine(engine);
 	size_t before = room;
 
-	if (server->state == SENDING && (move(&server->reply_head, out, &room) < 0 ||
-					 move(&server->reply_body, out, &room) < 0)) {
+	if (move(&server->reply_head, out, &room) < 0 ||
+	    move(&server->reply_body, out, &room) < 0) {
 		end_with(server, -ENOMEM);
-	}
-	if (server->state != SENDING) {
-		return server->error;
 	}
 	if (room < before) {
 		server->moved_ns = timers_now(server->timers);
 	}
 	if (buffer_len(&server->reply_head) > 0 || buffer_len(&server->reply_body) > 0) {
 		return 1;
+	}
+	if (server->state != SENDING) { /* before, there is at most a word that a body may come */
+		return server->error;
 	}
 	buffer_free(&server->reply_head);
 	buffer_free(&server->reply_body);

@@ -16,10 +16,10 @@
  * the host must answer wake() with produce(), if with room 0.
  *
  * A request body is kept up to `keep_body_bytes` for the handler, and what is longer is
- * discarded up to `max_body_bytes`. HTTP/1.0 and
- * `Connection: close` close after the response; so does `Expect: 100-continue`
- * with a body, which is answered at once instead of being asked for. `Upgrade`
- * is ignored and answered as HTTP/1.1 (RFC 9110 7.8 lets a server do so).
+ * discarded up to `max_body_bytes`. `Expect: 100-continue` is told to go on where the body
+ * may be one that is kept; else it is answered at once, with the body cut at nothing, and
+ * the connection closes. HTTP/1.0 and `Connection: close` close after the response.
+ * `Upgrade` is ignored and answered as HTTP/1.1 (RFC 9110 7.8 lets a server do so).
  */
 #pragma once
 
@@ -72,16 +72,26 @@ const struct http1_header *http1_request_next(const struct http1_request *reques
 	X(505, "HTTP Version Not Supported")
 
 /*
+ * A response that is not ready when its handler returns; embedded in what makes it. Whoever
+ * sets it in the response answers by http1_later_respond(), once, and learns there whether
+ * anybody still waits: the server may be gone meanwhile.
+ */
+struct http1_later {
+	struct http1_server *server; /* NULL: nobody waits any more */
+};
+
+/*
  * Date, Content-Length and Connection are added; a status without a known
  * reason phrase goes out without one.
  */
 struct http1_response {
 	int status;
-	const char *content_type; /* NULL: none */
-	const char *headers;      /* further complete lines, each ending in \r\n; may be NULL */
-	struct buffer body;       /* taken (swapped out) by http1_server_respond() */
-	bool close;               /* say Connection: close, and do so */
-	int64_t write_timeout_ns; /* shorter than the limit's; 0: the limit's */
+	const char *content_type;  /* NULL: none */
+	const char *headers;       /* further complete lines, each ending in \r\n; may be NULL */
+	struct buffer body;        /* taken (swapped out) by http1_server_respond() */
+	bool close;                /* say Connection: close, and do so */
+	int64_t write_timeout_ns;  /* shorter than the limit's; 0: the limit's */
+	struct http1_later *later; /* not NULL: it comes later, and none of the above counts */
 };
 
 struct http1_server;
@@ -115,8 +125,8 @@ extern const struct http1_server_limits http1_server_default_limits;
 struct http1_server_events {
 	/*
 	 * A whole request. Answer with http1_server_respond(), now or later, exactly
-	 * once, unless `closed` comes first. HEAD: respond as for GET; the body is
-	 * left out and Content-Length kept.
+	 * once, unless `closed` comes first; or now, with a response that comes later.
+	 * HEAD: respond as for GET; the body is left out and Content-Length kept.
 	 */
 	void (*request)(void *user, struct http1_server *server,
 			const struct http1_request *request);
@@ -132,6 +142,8 @@ struct engine *http1_server_new(const struct http1_server_limits *limits,
 				struct timers *timers);
 /* Needs a few hundred bytes; without memory for them the engine fails, and the host closes. */
 void http1_server_respond(struct http1_server *server, struct http1_response *response);
+/* http1_server_respond() for what was put off; the body is taken either way. On the loop. */
+void http1_later_respond(struct http1_later *later, struct http1_response *response);
 /* Time since a byte last moved, in or out; for whoever must choose a connection to give up. */
 int64_t http1_server_still_ns(const struct http1_server *server);
 /* The engine of a server, and back. */

@@ -1,6 +1,7 @@
 #include "web/routes.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/list.h"
@@ -123,7 +124,7 @@ static int64_t scrape_timeout_ns(const struct http1_request *request)
 	return ns;
 }
 
-/* The authority of an origin ("http://host:port"), or data NULL where it has none ("null"). */
+/* The authority of an origin ("http://host:port"); empty where it has none ("null"). */
 static struct str authority_of(struct str origin)
 {
 	static const struct str schemes[] = { STR_INIT("http://"), STR_INIT("https://") };
@@ -149,8 +150,12 @@ static bool is_foreign(const struct http1_request *request)
 	if (site.data && !str_equal(site, STR("same-origin")) && !str_equal(site, STR("none"))) {
 		return true;
 	}
-	return origin.data &&
-	       !str_equal_nocase(authority_of(origin), http1_request_header(request, STR("Host")));
+	if (!origin.data) {
+		return false;
+	}
+	origin = authority_of(origin);
+	return origin.len == 0 ||
+	       !str_equal_nocase(origin, http1_request_header(request, STR("Host")));
 }
 
 /* An error that a handler of the route is not asked about. False: it is to be asked. */
@@ -187,11 +192,14 @@ static void on_request(void *user, struct http1_server *server, const struct htt
 	struct web *web = connection->web;
 	struct http1_response response = { .status = 200 };
 	const struct route *route = find_route(web, request->path);
+	char busy[100];
 
 	if (connection->role == SURPLUS) {
 		response.close = true;
-		set_error(&response, 503, NOSNIFF "Retry-After: 1\r\n",
-			  "All connections are busy. Try again shortly.\n");
+		snprintf(busy, sizeof(busy),
+			 "Limit of concurrent requests reached (%zu), try again later.\n",
+			 web->limits.max_connections);
+		set_error(&response, 503, NOSNIFF "Retry-After: 1\r\n", busy);
 	} else if (!route) {
 		set_error(&response, 404, NOSNIFF, "404 page not found\n");
 	} else if (!refuse(route, request, &response)) {

@@ -19,10 +19,15 @@ time_t __wrap_time(time_t *ret)
 	return 784111777;
 }
 
-/* A server that answers each request with its method, path and query. */
+/* Of a body; the other limits of a peer are the default ones. */
+#define KEPT ((size_t)12)
+
+/* A server that answers each request with its method, path, query, and what it keeps of a body. */
 struct peer {
 	struct host host;
-	bool later; /* do not answer yet */
+	bool later;             /* do not answer yet */
+	bool put_off;           /* nor that, but say that the response comes later */
+	struct http1_later put; /* then */
 	bool close;
 	size_t body_bytes; /* answer with that many bytes instead */
 	int64_t write_timeout_ns;
@@ -32,6 +37,7 @@ struct peer {
 	char seen[512]; /* the last request */
 };
 
+/* `server` NULL: by what was put off. */
 static inline void answer(struct peer *peer, struct http1_server *server)
 {
 	struct http1_response response = {
@@ -41,6 +47,12 @@ static inline void answer(struct peer *peer, struct http1_server *server)
 		.close = peer->close,
 		.write_timeout_ns = peer->write_timeout_ns,
 	};
+
+	if (peer->put_off) {
+		response.later = &peer->put;
+		http1_server_respond(server, &response);
+		return;
+	}
 
 	if (peer->body_bytes > 0) {
 		uint8_t *bytes = buffer_reserve(&response.body, peer->body_bytes);
@@ -52,8 +64,12 @@ static inline void answer(struct peer *peer, struct http1_server *server)
 	} else if (buffer_append_str(&response.body, str_from(peer->seen)) < 0) {
 		response.status = 500;
 	}
-	http1_server_respond(server, &response);
-	assert_int_equal(buffer_len(&response.body), 0);
+	if (server) {
+		http1_server_respond(server, &response);
+	} else {
+		http1_later_respond(&peer->put, &response);
+	}
+	assert_null(response.body.memory);
 }
 
 static inline void on_request(void *user, struct http1_server *server,
@@ -62,9 +78,11 @@ static inline void on_request(void *user, struct http1_server *server,
 	struct peer *peer = user;
 
 	peer->requests++;
-	snprintf(peer->seen, sizeof(peer->seen), "<%.*s %.*s ? %.*s>", (int)request->method.len,
-		 request->method.data, (int)MIN(request->path.len, 100), request->path.data,
-		 (int)MIN(request->query.len, 100), request->query.data);
+	assert_true(request->body.len <= KEPT);
+	snprintf(peer->seen, sizeof(peer->seen), "<%.*s %.*s ? %.*s>%.*s%s",
+		 (int)request->method.len, request->method.data, (int)MIN(request->path.len, 100),
+		 request->path.data, (int)MIN(request->query.len, 100), request->query.data,
+		 (int)request->body.len, request->body.data, request->body_cut ? "..." : "");
 	if (peer->later) {
 		peer->waiting = server;
 	} else {
@@ -86,12 +104,19 @@ static inline void on_closed(void *user)
 
 static const struct http1_server_events events = { on_request, on_responded, on_closed };
 
+static inline struct engine *peer_engine(struct peer *peer)
+{
+	struct http1_server_limits limits = http1_server_default_limits;
+
+	limits.keep_body_bytes = KEPT;
+	return http1_server_new(&limits, &events, peer, &peer->host.timers);
+}
+
 static inline void peer_init(struct peer *peer)
 {
 	*peer = (struct peer){ 0 };
 	host_init(&peer->host);
-	host_attach(&peer->host, http1_server_new(&http1_server_default_limits, &events, peer,
-						  &peer->host.timers));
+	host_attach(&peer->host, peer_engine(peer));
 }
 
 static inline void peer_deinit(struct peer *peer)

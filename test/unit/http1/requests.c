@@ -18,13 +18,28 @@ static const struct accepted {
 	{ "GET HTTPS://h HTTP/1.1\r\n" HOST END, "<GET / ? >" },
 	{ "OPTIONS * HTTP/1.1\r\n" HOST END, "<OPTIONS * ? >" },
 	{ "POST /metrics HTTP/1.1\r\n" HOST "Content-Length: 3\r\n" END "abc",
-	  "<POST /metrics ? >" },
+	  "<POST /metrics ? >abc" },
+	{ "GET /metrics HTTP/1.1\r\n" HOST "Content-Length: 3\r\n" END "a\r\n",
+	  "<GET /metrics ? >a\r\n" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 12\r\n" END "0123456789ab",
+	  "<POST / ? >0123456789ab" },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 13\r\n" END "0123456789abc",
+	  "<POST / ? >0123456789ab..." },
+	{ "POST / HTTP/1.1\r\n" HOST "Content-Length: 38\r\n" END
+	  "GET /smuggled HTTP/1.1\r\nHost: i\r\n\r\nabc",
+	  "<POST / ? >GET /smuggle..." },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END
+	  "5\r\n01234\r\n5\r\n56789\r\n5\r\nabcde\r\n0\r\n\r\n",
+	  "<POST / ? >0123456789ab..." },
+	{ "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END
+	  "8;ext=1\r\n0\r\n\r\nGET\r\n000\r\nGET: x\r\n\r\n",
+	  "<POST / ? >0\r\n\r\nGET" },
 	{ "GET /metrics HTTP/1.1\r\n" HOST "Content-Length: 0\r\n" END, "<GET /metrics ? >" },
 	{ "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n" END "3\r\nabc\r\n0\r\n\r\n",
-	  "<PUT / ? >" },
+	  "<PUT / ? >abc" },
 	{ "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END
 	  "a;x=\"y\"\r\n0123456789\r\n1\r\nz\r\n0\r\nTrailer: one\r\nOther:two\r\n\r\n",
-	  "<PUT / ? >" },
+	  "<PUT / ? >0123456789z" },
 	{ "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END
 	  "0\r\nConnection: close\r\nHost: i\r\n\r\n",
 	  "<PUT / ? >" },
@@ -42,11 +57,11 @@ static const struct accepted {
 	  "<GET /metrics ? >" },
 	{ "POST / HTTP/1.1\r\n" HOST
 	  "Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n" END "ab",
-	  "<POST / ? >" },
+	  "<POST / ? >ab" },
 	{ "POST / HTTP/1.1\r\n" HOST
 	  "Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n" END
 	  "1\r\na\r\n0\r\n\r\n",
-	  "<POST / ? >" },
+	  "<POST / ? >a" },
 };
 
 /* Each is refused with the status, once, and nothing after it is answered. */

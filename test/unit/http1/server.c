@@ -104,6 +104,132 @@ static void an_expectation_is_answered_at_once(void **state)
 	peer_deinit(&peer);
 }
 
+#define EXPECT "Expect: 100-continue\r\n"
+
+static void a_body_that_may_be_kept_is_asked_for(void **state)
+{
+	static const char *const heads[] = {
+		"POST / HTTP/1.1\r\n" HOST EXPECT "Content-Length: 12\r\n" END,
+		"POST / HTTP/1.1\r\n" HOST EXPECT "Transfer-Encoding: chunked\r\n" END,
+	};
+	static const char *const bodies[] = { "0123456789ab", "c\r\n0123456789ab\r\n0\r\n\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+		struct peer peer;
+
+		peer_init(&peer);
+		host_sends(&peer.host, heads[i]);
+		assert_string_equal(host_text(&peer.host), "HTTP/1.1 100 Continue\r\n\r\n");
+		assert_int_equal(peer.requests, 0);
+		host_clear(&peer.host);
+		host_sends(&peer.host, bodies[i]);
+		assert_string_equal(peer.seen, "<POST / ? >0123456789ab");
+		assert_int_equal(status_of(host_text(&peer.host)), 200);
+		assert_int_equal(responses_in(host_text(&peer.host)), 1);
+		assert_int_equal(peer.responses, 1); /* the word to go on is none */
+		host_sends(&peer.host, NEXT);
+		assert_int_equal(peer.requests, 2);
+		peer_deinit(&peer);
+	}
+}
+
+static void who_is_asked_for_a_body_has_as_long_as_any(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	peer_init(&peer);
+	peer.host.room = 1; /* in whatever pieces it goes */
+	host_sends(&peer.host, "POST / HTTP/1.1\r\n" HOST EXPECT "Content-Length: 3\r\n" END "ab");
+	host_sleep(&peer.host, 10 * NS_PER_S);
+	assert_non_null(strstr(host_text(&peer.host),
+			       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 408 Request Timeout\r\n"));
+	assert_int_equal(peer.requests, 0);
+	assert_true(host_finished(&peer.host));
+	peer_deinit(&peer);
+}
+
+static void the_word_to_go_on_stands_before_its_response(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	peer_init(&peer); /* who does not read it, and sends the body all the same */
+	peer.host.blocked = true;
+	host_sends(&peer.host,
+		   "POST / HTTP/1.1\r\n" HOST EXPECT "Content-Length: 3\r\n" END "abc" NEXT);
+	assert_int_equal(peer.requests, 1);
+	peer.host.blocked = false;
+	host_flush(&peer.host);
+	assert_memory_equal(host_text(&peer.host),
+			    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", 42);
+	assert_int_equal(responses_in(host_text(&peer.host)), 3);
+	assert_int_equal(peer.responses, 2);
+	peer_deinit(&peer);
+}
+
+/* RFC 9110 10.1.1 */
+static void an_expectation_of_http_1_0_is_ignored(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	peer_init(&peer);
+	host_sends(&peer.host, "POST / HTTP/1.0\r\n" EXPECT "Content-Length: 3\r\n" END);
+	assert_int_equal(buffer_len(&peer.host.out), 0);
+	host_sends(&peer.host, "abc");
+	assert_string_equal(peer.seen, "<POST / ? >abc");
+	assert_int_equal(responses_in(host_text(&peer.host)), 1);
+	peer_deinit(&peer);
+}
+
+static void a_response_may_come_later(void **state)
+{
+	struct peer now, later;
+
+	(void)state;
+	peer_init(&now);
+	host_sends(&now.host, "HEAD / HTTP/1.1\r\n" HOST END NEXT);
+	peer_init(&later);
+	later.put_off = true;
+	host_sends(&later.host, "HEAD / HTTP/1.1\r\n" HOST END NEXT);
+	assert_int_equal(later.requests, 1);
+	assert_int_equal(later.responses, 0);
+	assert_int_equal(buffer_len(&later.host.out), 0);
+	host_sleep(&later.host, 60 * NS_PER_S); /* who makes it has the time that it takes */
+	assert_false(host_finished(&later.host));
+	later.put_off = false;
+	answer(&later, NULL);
+	host_flush(&later.host);
+	assert_int_equal(later.requests, 2);
+	assert_string_equal(host_text(&later.host), host_text(&now.host));
+	peer_deinit(&now);
+	peer_deinit(&later);
+}
+
+static void who_is_late_for_a_peer_that_has_gone_learns_it(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	for (int how = 0; how < 2; how++) {
+		peer_init(&peer);
+		peer.put_off = true;
+		host_sends(&peer.host, NEXT NEXT);
+		peer.put_off = false;
+		if (how == 0) {
+			peer.host.engine->ops->drain(peer.host.engine, ENGINE_DRAIN_NOW);
+			assert_null(peer.put.server);
+			answer(&peer, NULL);
+		}
+		peer_deinit(&peer);
+		assert_null(peer.put.server);
+		answer(&peer, NULL); /* of a server that is no more */
+		assert_int_equal(peer.responses, 0);
+	}
+}
+
 static void pipelined_requests_wait_for_their_turn(void **state)
 {
 	static const char bytes[] = GET HOST END "GET /two HTTP/1.1\r\n" HOST END NEXT;
@@ -405,9 +531,10 @@ static void release_is_safe_in_every_state(void **state)
 /* Each allocation of a conversation fails in turn: no crash, no leak. */
 static void every_allocation_may_fail(void **state)
 {
-	static const char bytes[] =
-		NEXT "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END
-		     "1\r\na\r\n0\r\nX: y\r\n\r\n" NEXT GET END;
+	static const char bytes[] = NEXT
+		"PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n" END
+		"1\r\na\r\n0\r\nX: y\r\n\r\n"
+		"POST / HTTP/1.1\r\n" HOST EXPECT "Content-Length: 3\r\n" END "abc" NEXT GET END;
 	long failures = 0;
 	bool failed = true;
 
@@ -419,8 +546,7 @@ static void every_allocation_may_fail(void **state)
 		host_init(&peer.host);
 		assert_non_null(buffer_reserve(&peer.host.out, 4 * KIB)); /* the host's own */
 		failing_at = n;
-		engine = http1_server_new(&http1_server_default_limits, &events, &peer,
-					  &peer.host.timers);
+		engine = peer_engine(&peer);
 		if (engine) {
 			host_attach(&peer.host, engine);
 			buffer_append(&peer.host.held, bytes, sizeof(bytes) - 1);
@@ -437,12 +563,12 @@ static void every_allocation_may_fail(void **state)
 		}
 		if (!failed) {
 			assert_int_equal(peer.host.error, 0);
-			assert_int_equal(responses_in(host_text(&peer.host)), 4);
+			assert_int_equal(responses_in(host_text(&peer.host)), 6);
 		}
 		host_deinit(&peer.host);
 		assert_int_equal(peer.closed, engine ? 1 : 0);
 	}
-	assert_true(failures >= 10);
+	assert_true(failures >= 14);
 }
 
 int main(void)
@@ -453,6 +579,12 @@ int main(void)
 		cmocka_unit_test(http_1_0_needs_no_host_and_closes),
 		cmocka_unit_test(a_handler_can_close),
 		cmocka_unit_test(an_expectation_is_answered_at_once),
+		cmocka_unit_test(a_body_that_may_be_kept_is_asked_for),
+		cmocka_unit_test(who_is_asked_for_a_body_has_as_long_as_any),
+		cmocka_unit_test(the_word_to_go_on_stands_before_its_response),
+		cmocka_unit_test(an_expectation_of_http_1_0_is_ignored),
+		cmocka_unit_test(a_response_may_come_later),
+		cmocka_unit_test(who_is_late_for_a_peer_that_has_gone_learns_it),
 		cmocka_unit_test(pipelined_requests_wait_for_their_turn),
 		cmocka_unit_test(any_room_gives_the_same_bytes),
 		cmocka_unit_test(a_slow_head_or_body_is_told_408),

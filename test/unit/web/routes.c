@@ -239,6 +239,8 @@ static void a_post_comes_with_its_body_and_from_no_page_of_another_site(void **s
 		{ "POST /post HTTP/1.1\r\n" HOST "Sec-Fetch-Site: same-origin\r\n" END, 200, "<>" },
 		{ "POST /post HTTP/1.1\r\n" HOST "Origin: http://h.evil\r\n" END, 403, "pages" },
 		{ "POST /post HTTP/1.1\r\n" HOST "Origin: null\r\n" END, 403, "pages" },
+		{ "POST /post HTTP/1.1\r\nHost:\r\nOrigin: null\r\n" END, 403, "pages" },
+		{ "POST /post HTTP/1.1\r\nHost:\r\nOrigin: http://\r\n" END, 403, "pages" },
 		{ "POST /post HTTP/1.1\r\n" HOST "Sec-Fetch-Site: cross-site\r\n" END, 403,
 		  "pages" },
 		{ "POST /post HTTP/1.1\r\n" HOST "Sec-Fetch-Site: same-site\r\n" END, 403,
@@ -255,10 +257,15 @@ static void a_post_comes_with_its_body_and_from_no_page_of_another_site(void **s
 	}
 	assert_ptr_equal(house->asker, &house->peers[0]);
 	assert_null(web_asker(house->web));
-	/* it would have to be asked for, and is not */
+	/* what the peer would have to be asked for is, where it may be kept */
 	assert_int_equal(status_of(ask(0, "POST /post HTTP/1.1\r\n" HOST
 					  "Expect: 100-continue\r\nContent-Length: 3\r\n" END)),
+			 100);
+	assert_non_null(strstr(ask(0, "a=1"), "<a=1>"));
+	assert_int_equal(status_of(ask(0, "POST /post HTTP/1.1\r\n" HOST
+					  "Expect: 100-continue\r\nContent-Length: 9\r\n" END)),
 			 413);
+	assert_true(host_finished(&house->peers[0]));
 }
 
 static void head_has_the_length_of_get_and_no_body(void **state)
@@ -394,6 +401,7 @@ static void one_more_than_all_that_move_is_told_503(void **state)
 	assert_int_equal(status_of(text), 503);
 	assert_int_equal(responses_in(text), 1);
 	assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
+	assert_non_null(strstr(text, "\r\n\r\nLimit of concurrent requests reached (2), try"));
 	assert_true(host_finished(&house->peers[2]));
 	assert_int_equal(counted(503), 1);
 	leave(2);
