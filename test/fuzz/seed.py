@@ -40,6 +40,18 @@ for number, text in enumerate(
 ):
     seed("percent", str(number), text)
 
+for number, text in enumerate(
+    [
+        "0none", "050ms", "0uniform:0s,5s", "0normal:20ms,5ms", "0normal:1h,1h", "0exponential:10ms", "0exponential:1h",
+        "0150us:10,2ms:5,0.5s:1", "0p50=2ms,p90=10ms,p99=80ms", "0p100=0s", "0normal:0s,1ns", "0uniform:-1s,1h",
+        "1UNAVAILABLE:2,INTERNAL:0.5", "1OK:1", "1INTERNAL:99.9999999,ABORTED:0.0000001\n2none", "1INTERNAL:1,INTERNAL:1",
+        "2reset:1,close:2,hang:3,truncate:94\n3every-nth", "1ABORTED:50\n2reset:50.1\n3random", "418446744073709551615",
+        "51h\n6not-serving", "51h1ns", "7x", "1none\n2none\n3every-nth\n40\n51ms\n6serving\n0none",
+        "1CANCELLED:5,UNKNOWN:5,INVALID_ARGUMENT:5,DEADLINE_EXCEEDED:5,NOT_FOUND:75\n3every-nth\n2hang:5",
+    ]
+):
+    seed("faults", str(number), text)
+
 for number in range(8):
     raw = bytes(range(number * 7, number * 8 + 1))
     seed("base64", f"padded-{number}", base64.b64encode(raw))
