@@ -133,10 +133,11 @@ static bool done_for(const struct host *host)
 
 void host_settle(struct host *host)
 {
+	size_t most = MAX_TURNS + buffer_len(&host->in); /* reads may be of a byte each */
 	bool moved = true;
 
-	for (unsigned turn = 0; moved && host->engine; turn++) {
-		MUST(turn < MAX_TURNS);
+	for (size_t turn = 0; moved && host->engine; turn++) {
+		MUST(turn < most);
 		moved = produce(host);
 		moved |= drain_output(host);
 		if (done_for(host)) {
