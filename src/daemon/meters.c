@@ -258,6 +258,24 @@ int meters_init(struct meters *meters, const struct loop *loop)
 	return build.failed ? -ENOMEM : 0;
 }
 
+static bool read_render(void *user, double *ret)
+{
+	const struct scrape *scrape = user;
+
+	*ret = (double)scrape->last_render_ns / (double)NS_PER_S;
+	return true;
+}
+
+int meters_add_scrape(struct meters *meters, const struct scrape *scrape)
+{
+	struct build build = { .registry = meters->registry };
+
+	build_plain_computed(&build, METRIC_GAUGE, "echod_exposition_render_seconds",
+			     "Time that rendering the latest exposition took.", read_render,
+			     scrape);
+	return build.failed ? -ENOMEM : 0;
+}
+
 void meters_deinit(struct meters *meters)
 {
 	meters_free_services(meters);

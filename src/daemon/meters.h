@@ -15,6 +15,7 @@
 #include "service/echo.h"
 #include "service/runs.h"
 #include "web/routes.h"
+#include "web/scrape.h"
 
 struct meters_service;
 
@@ -71,6 +72,11 @@ void meters_deinit(struct meters *meters);
  */
 const struct grpc_method_meters *meters_add_service(struct meters *meters,
 						    const struct grpc_service *service);
+/*
+ * What rendering the latest page took; `scrape` must live as long as it can be asked for.
+ * 0 or -ENOMEM. Not after the first scrape.
+ */
+int meters_add_scrape(struct meters *meters, const struct scrape *scrape);
 /*
  * The ledger of what is done to calls on purpose, which shows what `faults` holds: it
  * must live until no scrape can come any more. 0 or -ENOMEM. Not after the first scrape.

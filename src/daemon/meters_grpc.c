@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/meters_p.h"
 #include "service/interop.h"
@@ -120,6 +121,7 @@ static void add_echo(struct build *build, struct meters *meters, struct grpc_met
 		BUILD_LABELS(labels[0], labels[1], labels[2], grpc_status_camel_name(GRPC_OK)),
 		build_read_counter, method->handled_ok);
 	add_codes(build, meters, method, labels, GRPC_OK + 1);
+	memcpy(meters->echo.by_status, method->by_status, sizeof(method->by_status));
 	if (family_histogram_alias(methods->handling, labels, method->latency) < 0) {
 		build->failed = true;
 	}

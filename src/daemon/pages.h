@@ -1,18 +1,20 @@
-/* The daemon's own pages beside the metrics: the landing page and the two that say how it is. */
+/* The daemon's pages for those who probe it: does it live, should it be sent calls. */
 #pragma once
-
-#include <stdbool.h>
 
 #include "http1/server.h"
 
+enum pages_state {
+	PAGES_NOT_READY, /* starting or stopping */
+	PAGES_READY,
+	PAGES_UNWELL, /* says that it is not ready, on purpose, and serves calls */
+};
+
 struct pages {
 	const char *telemetry_path; /* needs no escaping: config.c sees to it */
-	bool ready;
+	enum pages_state state;
 };
 
 /* Shapes of a route's `get`; `user` is a struct pages. */
-void pages_landing(void *user, const struct http1_request *request,
-		   struct http1_response *response);
 void pages_healthy(void *user, const struct http1_request *request,
 		   struct http1_response *response);
 void pages_ready(void *user, const struct http1_request *request, struct http1_response *response);

@@ -21,22 +21,20 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/log.h"
 #include "base/random.h"
 #include "commands.h"
 #include "daemon/config.h"
 #include "daemon/door.h"
+#include "daemon/face.h"
+#include "daemon/bounds.h"
 #include "daemon/meters.h"
-#include "daemon/pages.h"
-#include "daemon/runs_page.h"
 #include "daemon/services.h"
 #include "daemon/systemd.h"
 #include "grpc/server.h"
 #include "version.h"
 #include "web/routes.h"
-#include "web/scrape.h"
 
 /*
  * Between what health says last and the first GOAWAY, which nghttp2 sends ahead of
@@ -76,10 +74,7 @@ struct app {
 	struct services services;
 	struct grpc_server_limits grpc_limits;
 	struct grpc_server *grpc;
-	struct scrape scrape;
-	struct pages pages;
-	struct route routes[5];
-	struct web *web;
+	struct face face;
 	struct door_house house;
 	struct door doors[DOORS];
 	struct loop_signal *signals[ARRAY_SIZE(caught_signals)];
@@ -110,19 +105,36 @@ static void enter(struct app *app, enum phase phase, int64_t time_ns)
 	timer_start(loop_timers(app->loop), &app->stage, time_ns);
 }
 
-static void not_ready(struct app *app)
+static void set_ready(struct app *app, enum pages_state state)
 {
-	app->pages.ready = false;
+	app->face.pages.state = state;
 	if (app->meters.ready) {
-		gauge_set(app->meters.ready, 0);
+		gauge_set(app->meters.ready, state == PAGES_READY);
 	}
+}
+
+/* Says how it is, which the plan may want to be untrue; stopping always wins. */
+static void show_health(struct app *app)
+{
+	bool unwell = app->services.echo.faults.plan.unhealthy;
+
+	if (app->phase == PHASE_SERVING) {
+		set_ready(app, unwell ? PAGES_UNWELL : PAGES_READY);
+		services_set_health(&app->services, app->grpc,
+				    unwell ? HEALTH_NOT_SERVING : HEALTH_SERVING);
+	}
+}
+
+static void on_plan_changed(void *user)
+{
+	show_health(user);
 }
 
 static void end_now(struct app *app, int exit_code)
 {
 	app->phase = PHASE_ENDING;
 	app->exit_code = exit_code;
-	not_ready(app);
+	set_ready(app, PAGES_NOT_READY);
 	for (size_t i = 0; i < DOORS; i++) {
 		door_abort(&app->doors[i]);
 		door_close(&app->doors[i]);
@@ -197,7 +209,7 @@ static void stop(struct app *app, int number)
 
 	log_info("Shutting down gRPC server", LOG_STR("signal", strsignal(number)),
 		 LOG_INT("calls", grpc_server_calls(app->grpc)));
-	not_ready(app);
+	set_ready(app, PAGES_NOT_READY);
 	gauge_set(app->meters.draining, 1);
 	services_stopping(&app->services);
 	systemd_stopping("Finishing calls", config->shutdown_delay_ns + config->shutdown_grace_ns +
@@ -250,7 +262,7 @@ static struct engine *serve_web(void *user, struct guest *guest)
 {
 	struct app *app = user;
 
-	return web_accept(app->web, evict, guest);
+	return web_accept(app->face.web, evict, guest);
 }
 
 static void on_watchdog(struct timer *timer)
@@ -262,23 +274,6 @@ static void on_watchdog(struct timer *timer)
 }
 
 /* -- Starting -- */
-
-static void raise_file_limit(struct app *app)
-{
-	struct rlimit limit;
-
-	app->max_files = 1024;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
-		return;
-	}
-	app->max_files = limit.rlim_cur;
-	if (limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &limit) == 0) {
-			app->max_files = limit.rlim_cur;
-		}
-	}
-}
 
 /* How many connections may be open at once where that many files are kept for other uses. */
 static size_t room_beside(const struct app *app, size_t reserved)
@@ -322,44 +317,17 @@ static int build_loop(struct app *app)
 	return 0;
 }
 
-/* What the flags call infinity has no bound here. */
-static int64_t bound_of(int64_t ns)
-{
-	return ns == CONFIG_INFINITY_NS ? 0 : ns;
-}
-
-static void set_clocks(struct http2_limits *limits, const struct config *config)
-{
-	_Static_assert(CONFIG_INFINITY_NS == HTTP2_NEVER, "a keepalive that never comes");
-	limits->handshake_timeout_ns = config->grpc_handshake_timeout_ns;
-	limits->stall_timeout_ns = bound_of(config->grpc_stall_timeout_ns);
-	limits->keepalive_time_ns = config->grpc_keepalive_time_ns;
-	limits->keepalive_timeout_ns = config->grpc_keepalive_timeout_ns;
-	limits->keepalive_min_time_ns = config->grpc_keepalive_min_time_ns;
-	limits->max_idle_ns = bound_of(config->grpc_max_connection_idle_ns);
-	limits->max_age_ns = bound_of(config->grpc_max_connection_age_ns);
-	limits->max_age_grace_ns = bound_of(config->grpc_max_connection_age_grace_ns);
-}
-
 static int build_grpc(struct app *app)
 {
 	const struct config *config = &app->config;
-	struct grpc_server_limits *limits = &app->grpc_limits;
-
-	*limits = grpc_server_default_limits;
-	limits->http2.max_concurrent_streams = (uint32_t)config->grpc_max_concurrent_streams;
-	limits->http2.max_header_list_bytes = config->grpc_max_header_bytes;
-	set_clocks(&limits->http2, config);
-	limits->max_message_bytes = config->grpc_max_message_bytes;
-	limits->max_buffered_bytes = config->grpc_max_buffered_bytes;
-
 	struct grpc_server_options options = {
-		.limits = limits,
+		.limits = &app->grpc_limits,
 		.meters = &app->meters.grpc,
 		.timers = loop_timers(app->loop),
 		.random = &app->random,
 	};
 
+	bounds_of_grpc(config, &app->grpc_limits);
 	if (config->echo_identify) {
 		options.identity.name = STR("echod-instance");
 		options.identity.value = str_from(app->instance);
@@ -372,27 +340,20 @@ static int build_grpc(struct app *app)
 	return services_add(&app->services, app->grpc, &app->meters, config, &app->random);
 }
 
-static int build_web(struct app *app)
+static int build_face(struct app *app)
 {
-	const char *path = app->config.telemetry_path;
-	struct web_limits limits = web_default_limits;
-	size_t n = 0;
+	const struct face_options options = {
+		.config = &app->config,
+		.loop = app->loop,
+		.meters = &app->meters,
+		.services = &app->services,
+		.random = &app->random,
+		.instance = app->instance,
+		.plan_changed = on_plan_changed,
+		.user = app,
+	};
 
-	limits.max_connections = (size_t)app->config.web_max_connections;
-	app->scrape.registry = app->meters.registry;
-	app->pages.telemetry_path = path;
-	app->routes[n++] = (struct route){ path, scrape_get, &app->scrape };
-	app->routes[n++] = (struct route){ CONFIG_PATH_HEALTHY, pages_healthy, &app->pages };
-	app->routes[n++] = (struct route){ CONFIG_PATH_READY, pages_ready, &app->pages };
-	if (app->services.runs) {
-		app->routes[n++] =
-			(struct route){ CONFIG_PATH_RUNS, runs_page_get, app->services.runs, true };
-	}
-	if (strcmp(path, "/") != 0) {
-		app->routes[n++] = (struct route){ "/", pages_landing, &app->pages };
-	}
-	app->web = web_new(app->routes, n, &limits, &app->meters.web, loop_timers(app->loop));
-	return app->web ? 0 : -ENOMEM;
+	return face_init(&app->face, &options);
 }
 
 static void build_doors(struct app *app)
@@ -460,9 +421,7 @@ static void begin_serving(struct app *app)
 	door_addresses(&app->doors[DOOR_GRPC], grpc, sizeof(grpc));
 	door_addresses(&app->doors[DOOR_METRICS], metrics, sizeof(metrics));
 	app->phase = PHASE_SERVING;
-	app->pages.ready = true;
-	gauge_set(app->meters.ready, 1);
-	services_ready(&app->services, app->grpc);
+	show_health(app);
 	log_info("gRPC server starting", LOG_STR("version", echod_version), LOG_STR("grpc", grpc),
 		 LOG_STR("metrics", metrics), LOG_STR("instance", app->instance),
 		 LOG_INT("max_connections", app->doors[DOOR_GRPC].options.max_guests));
@@ -489,7 +448,7 @@ static int build(struct app *app)
 	build_doors(app);
 	err = build_grpc(app);
 	if (err == 0) {
-		err = build_web(app);
+		err = build_face(app);
 	}
 	if (err < 0) {
 		log_error("cannot start", LOG_ERR(err));
@@ -501,9 +460,7 @@ static int build(struct app *app)
 /* Everything that the loop carries has left it; takes what was built, whatever of it. */
 static void tear_down(struct app *app)
 {
-	if (app->web) {
-		web_free(app->web);
-	}
+	face_deinit(&app->face);
 	if (app->grpc) {
 		grpc_server_free(app->grpc);
 	}
@@ -520,7 +477,7 @@ static void run(struct app *app)
 {
 	int err;
 
-	raise_file_limit(app);
+	app->max_files = bounds_raise_files();
 	err = systemd_init(&app->systemd);
 	if (err < 0) {
 		log_warn("what systemd said is not understood, ignored", LOG_ERR(err));

@@ -62,13 +62,14 @@ void services_deinit(struct services *services)
 	runs_free(services->runs);
 }
 
-void services_ready(struct services *services, const struct grpc_server *server)
+void services_set_health(struct services *services, const struct grpc_server *server,
+			 enum health_status status)
 {
 	const struct grpc_service *service;
 
-	health_set(&services->health, "", HEALTH_SERVING);
+	health_set(&services->health, "", status);
 	for (size_t i = 0; (service = grpc_server_service(server, i)); i++) {
-		health_set(&services->health, service->name, HEALTH_SERVING);
+		health_set(&services->health, service->name, status);
 	}
 }
 

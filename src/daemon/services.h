@@ -26,7 +26,8 @@ int services_add(struct services *services, struct grpc_server *server, struct m
 		 const struct config *config, struct random *random);
 void services_deinit(struct services *services);
 
-/* Each of them, and the whole, is SERVING. */
-void services_ready(struct services *services, const struct grpc_server *server);
+/* Each of them, and the whole, is SERVING or is not; of no effect after services_stopping(). */
+void services_set_health(struct services *services, const struct grpc_server *server,
+			 enum health_status status);
 /* None is any more; those who watch are told. */
 void services_stopping(struct services *services);
