@@ -2,8 +2,6 @@
 import gzip
 import os
 import re
-import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -457,45 +455,6 @@ def test_requests_of_the_http_face_are_counted(serve):
     by_code = {dict(labels)["code"]: n for labels, n in codes.items()}
     assert (by_code["404"], by_code["405"]) == (1, 1)
     assert by_code["200"] >= 1
-
-
-@pytest.mark.skipif(not shutil.which("prometheus"), reason="no prometheus here")
-def test_a_real_prometheus_scrapes_it(serve, tmp_path):
-    from daemon import unused_port
-    import http1
-    import json
-
-    server = serve()
-    with channel(server.grpc) as made:
-        method(made)(b"x", timeout=5)
-    port = unused_port()
-    config = tmp_path / "prometheus.yml"
-    config.write_text(
-        "global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: echod\n  static_configs:\n"
-        f"  - targets: ['127.0.0.1:{server.web_port}']\n"
-    )
-    with open(tmp_path / "prometheus.log", "wb") as log:
-        prometheus = subprocess.Popen(
-            ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data",
-             f"--web.listen-address=127.0.0.1:{port}"],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )
-
-    def query(text):
-        try:
-            answer = http1.get(port, f"/api/v1/query?query={text}")
-        except OSError:
-            return []
-        return json.loads(answer.body)["data"]["result"] if answer.status == 200 else []
-
-    try:
-        result = until(lambda: query("total_requests"), "the first scrape", 30)
-        assert result[0]["value"][1] == "1"
-        assert query("up")[0]["value"][1] == "1"
-        assert query("grpc_call_latency_seconds_count")[0]["value"][1] == "1"
-    finally:
-        prometheus.send_signal(signal.SIGTERM)
-        prometheus.wait(20)
 
 
 def test_a_compressed_scrape_is_the_same_text(shared):
