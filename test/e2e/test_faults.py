@@ -17,6 +17,7 @@ from calls import channel, method
 from daemon import until
 import frames
 from frames import Closed, Peer, echo, message, request
+import http1
 import load
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "bench"))
@@ -207,6 +208,15 @@ def test_a_call_that_hangs_holds_a_place_on_its_connection(serve):
         assert peer.call("y").reset == frames.REFUSED_STREAM
         peer.send(frames.rst_stream(hanging))
         assert peer.call("z").status == 0
+
+
+def test_a_call_that_hangs_does_not_keep_a_server_that_stops(serve):
+    server = serve("--echo.abort=hang:100", "--shutdown.grace=200ms")
+    with channel(server.grpc) as made:
+        call = method(made).future(b"x", timeout=30)
+        until(lambda: injected(server.scrape(), "hang") == 1, "the hang")
+        assert server.stop() < 10
+        assert call.code() == grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_compressed_message_is_cut_as_it_is(asked):
@@ -443,6 +453,70 @@ def test_a_sick_replica_is_well_to_all_who_only_look(serve, run):
     assert run("probe", server.grpc).returncode == 0
     assert server.get("/-/ready").status == 200
     assert server.value("failed_requests") == 1
+
+
+# --- another plan while it runs ---
+
+
+def post(server, form, status=200):
+    """The answer's text."""
+    body = form.encode()
+    headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Content-Length", len(body))]
+    answer = http1.ask(server.web_port, http1.request("POST", "/-/faults", headers=headers, body=body))
+    assert answer.status == status, answer
+    return answer.body.decode()
+
+
+def test_a_change_of_plan_under_load_loses_no_call_and_no_count(serve, echod, tmp_path):
+    server = serve("--web.enable-lifecycle")
+    with load.Run(echod, tmp_path, "--duration=1500ms", "--concurrency=20", server.grpc) as running:
+        until(lambda: server.value("total_requests") > 100, "the load")
+        for form in ("status=UNAVAILABLE:20&fault-mode=every-nth", "status=NOT_FOUND:5&abort=reset:5&seed=3",
+                     "delay=1ms:10&abort=truncate:1"):
+            assert form.split("&")[0] in post(server, form)
+            assert "which is no status" in post(server, "delay=none&status=BROKEN:1", 400)
+            assert form.split("&")[0] in server.get("/-/faults").body.decode()
+            faulty = server.value("failed_requests")
+            until(lambda: server.value("failed_requests") > faulty + 20, "faults of this plan")
+        post(server, "delay=none&status=none&abort=none")
+        result, _, _ = running.finish()
+    text = server.scrape()
+    found = load.statuses(result)
+    assert set(found) == {"OK", "UNAVAILABLE", "NOT_FOUND", "INTERNAL"}
+    assert found["UNAVAILABLE"] == injected(text, "status", "Unavailable")
+    assert found["NOT_FOUND"] == injected(text, "status", "NotFound")
+    assert found["INTERNAL"] == injected(text, "reset") + injected(text, "truncate")
+    assert text.value("failed_requests") == injected(text) == sum(found.values()) - found["OK"]
+    assert text.value("total_requests") == sum(found.values())
+    assert not any(value for value in text.samples("echod_fault_probability_ratio").values())
+
+
+def test_every_nth_begins_anew_with_a_plan(serve):
+    server = serve("--web.enable-lifecycle", "--echo.fault-mode=every-nth", "--echo.status=ABORTED:25")
+    with channel(server.grpc) as made:
+        def next_ones(count):
+            return [outcome(method(made), b"x", timeout=30)[0] for _ in range(count)]
+
+        assert next_ones(7) == ["OK"] * 3 + ["ABORTED"] + ["OK"] * 3
+        post(server, "status=DATA_LOSS:25")
+        assert next_ones(4) == ["OK"] * 3 + ["DATA_LOSS"]
+
+
+def test_sick_and_looking_well_then_well_and_looking_sick(serve, run):
+    server = serve("--web.enable-lifecycle")
+    with channel(server.grpc) as made:
+        post(server, "status=UNAVAILABLE:100")
+        assert outcome(method(made), b"x", timeout=30)[0] == "UNAVAILABLE"
+        assert run("probe", server.grpc).returncode == 0
+        assert server.get("/-/ready").status == 200
+        post(server, "status=none&health=not-serving")
+        assert outcome(method(made), b"x", timeout=30)[0] == "OK"
+        assert run("probe", server.grpc).returncode == 4
+        assert server.get("/-/ready").status == 503
+        assert server.get("/-/healthy").status == 200
+        post(server, "health=serving")
+        assert run("probe", server.grpc).returncode == 0
+        assert server.get("/-/ready").status == 200
 
 
 # --- nonsense at start ---
