@@ -3,11 +3,14 @@
  * scrapers that want native histograms. Written by hand, as the messages are few and
  * this layer knows no library for them.
  *
- * A message within another begins with a place for its length, one byte of which is left
- * free; what is longer than that can say is moved along once it is complete.
+ * The most that a family's head or a sample can take is reserved once, and then written
+ * without a check for each piece. A message within another begins with a place for its
+ * length, one byte of which is left free; what is longer than that can say is moved along
+ * once it is complete.
  */
 #include "metrics/exposition.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -39,46 +42,57 @@ enum { SPAN_OFFSET = 1, SPAN_LENGTH };
 enum { EXEMPLAR_LABEL = 1, EXEMPLAR_VALUE, EXEMPLAR_TIMESTAMP };
 enum { TIMESTAMP_SECONDS = 1, TIMESTAMP_NANOS };
 
-#define VARINT_MOST 10
+/* What a varint, a field that is a number, and a message without its content take at most. */
+#define VARINT_MOST  10
+#define NUMBER_ROOM  (2 + VARINT_MOST)
+#define MESSAGE_ROOM (2 + VARINT_MOST)
+#define LABEL_ROOM   (3 * MESSAGE_ROOM) /* without the texts */
+#define EXEMPLAR_ROOM                                                                  \
+	(2 * MESSAGE_ROOM + 3 * NUMBER_ROOM + 2 * LABEL_ROOM + EXEMPLAR_TRACE_DIGITS + \
+	 EXEMPLAR_SPAN_DIGITS + sizeof("trace_id") + sizeof("span_id"))
 
 /* Empty buckets that are written out rather than that another span begins: as in Go's client. */
 #define LARGEST_GAP 2
 
 struct writer {
 	struct buffer *out;
-	size_t family; /* where its length stands */
-	bool failed;   /* no memory: nothing more is written */
+	size_t family;      /* where its length stands, in `out` */
+	uint8_t *at, *stop; /* what was reserved, from where the next byte goes */
 };
 
 /* --- the wire -------------------------------------------------------------- */
 
-static size_t encode_varint(uint64_t value, uint8_t bytes[VARINT_MOST])
+/* Room for what is written before commit(). False: no memory. */
+static bool reserve(struct writer *writer, size_t room)
 {
-	size_t n = 0;
+	writer->at = buffer_reserve(writer->out, room);
+	writer->stop = writer->at ? writer->at + room : NULL;
+	return writer->at;
+}
 
+static void commit(struct writer *writer)
+{
+	assert(writer->at <= writer->stop);
+	buffer_commit(writer->out,
+		      (size_t)(writer->at - buffer_data(writer->out)) - buffer_len(writer->out));
+}
+
+static inline uint8_t *encode_varint(uint8_t *at, uint64_t value)
+{
 	while (value >= 0x80) {
-		bytes[n++] = (uint8_t)(value | 0x80);
+		*at++ = (uint8_t)(value | 0x80);
 		value >>= 7;
 	}
-	bytes[n++] = (uint8_t)value;
-	return n;
+	*at++ = (uint8_t)value;
+	return at;
 }
 
-static void put(struct writer *writer, const void *bytes, size_t n)
+static inline void put_varint(struct writer *writer, uint64_t value)
 {
-	if (!writer->failed && buffer_append(writer->out, bytes, n) < 0) {
-		writer->failed = true;
-	}
+	writer->at = encode_varint(writer->at, value);
 }
 
-static void put_varint(struct writer *writer, uint64_t value)
-{
-	uint8_t bytes[VARINT_MOST];
-
-	put(writer, bytes, encode_varint(value, bytes));
-}
-
-static void put_tag(struct writer *writer, unsigned field, unsigned wire_type)
+static inline void put_tag(struct writer *writer, unsigned field, unsigned wire_type)
 {
 	put_varint(writer, field << 3 | wire_type);
 }
@@ -98,70 +112,56 @@ static uint64_t zigzag(int64_t value)
 static void put_double(struct writer *writer, unsigned field, double value)
 {
 	uint64_t bits;
-	uint8_t bytes[sizeof(bits)];
 
 	memcpy(&bits, &value, sizeof(bits));
-	for (size_t i = 0; i < sizeof(bytes); i++) {
-		bytes[i] = (uint8_t)(bits >> 8 * i);
-	}
 	put_tag(writer, field, FIXED64);
-	put(writer, bytes, sizeof(bytes));
+	for (size_t i = 0; i < sizeof(bits); i++) {
+		*writer->at++ = (uint8_t)(bits >> 8 * i);
+	}
 }
 
-static void put_text(struct writer *writer, unsigned field, const char *text)
+static void put_text(struct writer *writer, unsigned field, const char *text, size_t len)
 {
-	size_t len = strlen(text);
-
 	put_tag(writer, field, DELIMITED);
 	put_varint(writer, len);
-	put(writer, text, len);
+	memcpy(writer->at, text, len);
+	writer->at += len;
 }
 
 /* From here on what is written belongs to one message: its length goes where this says. */
-static size_t begin_length(struct writer *writer)
-{
-	put(writer, "", 1);
-	return buffer_len(writer->out) - 1;
-}
-
-static size_t begin(struct writer *writer, unsigned field)
+static uint8_t *begin(struct writer *writer, unsigned field)
 {
 	put_tag(writer, field, DELIMITED);
-	return begin_length(writer);
+	return writer->at++;
 }
 
-static void end(struct writer *writer, size_t at)
+static void end(struct writer *writer, uint8_t *length)
 {
+	size_t len = (size_t)(writer->at - length) - 1;
 	uint8_t bytes[VARINT_MOST];
-	size_t len, n;
+	size_t n = (size_t)(encode_varint(bytes, len) - bytes);
 
-	if (writer->failed) {
-		return;
+	if (n > 1) {
+		memmove(length + n, length + 1, len);
+		writer->at += n - 1;
 	}
-	len = buffer_len(writer->out) - at - 1;
-	n = encode_varint(len, bytes);
-	put(writer, bytes, n - 1); /* room; what stands there is written below */
-	if (writer->failed) {
-		return;
-	}
-	memmove(buffer_data(writer->out) + at + n, buffer_data(writer->out) + at + 1, len);
-	memcpy(buffer_data(writer->out) + at, bytes, n);
+	memcpy(length, bytes, n);
 }
 
 /* --- the messages ---------------------------------------------------------- */
 
 static void put_label(struct writer *writer, unsigned field, const char *name, const char *value)
 {
-	size_t at = begin(writer, field);
+	uint8_t *at = begin(writer, field);
 
-	put_text(writer, LABEL_NAME, name);
-	put_text(writer, LABEL_VALUE, value);
+	put_text(writer, LABEL_NAME, name, strlen(name));
+	put_text(writer, LABEL_VALUE, value, strlen(value));
 	end(writer, at);
 }
 
 static void put_exemplar(struct writer *writer, unsigned field, const struct exemplar *exemplar)
 {
-	size_t at = begin(writer, field), time;
+	uint8_t *at = begin(writer, field), *time;
 	uint64_t seconds = (uint64_t)exemplar->timestamp;
 
 	put_label(writer, EXEMPLAR_LABEL, "trace_id", exemplar->trace_id);
@@ -178,7 +178,7 @@ static void put_exemplar(struct writer *writer, unsigned field, const struct exe
 static void put_bucket(struct writer *writer, const struct histogram_snapshot *histogram, size_t i,
 		       double bound, const struct exemplar *exemplar)
 {
-	size_t at = begin(writer, HISTOGRAM_BUCKET);
+	uint8_t *at = begin(writer, HISTOGRAM_BUCKET);
 
 	put_whole(writer, BUCKET_CUMULATIVE, histogram->cumulative[i]);
 	put_double(writer, BUCKET_UPPER_BOUND, bound);
@@ -200,7 +200,7 @@ static const struct exemplar *exemplar_of(const struct histogram_snapshot *histo
 static void put_histogram(struct writer *writer, const struct histogram_bounds *bounds,
 			  const struct histogram_snapshot *histogram)
 {
-	size_t at = begin(writer, METRIC_OF_HISTOGRAM);
+	uint8_t *at = begin(writer, METRIC_OF_HISTOGRAM);
 
 	put_whole(writer, HISTOGRAM_COUNT, histogram->cumulative[bounds->n]);
 	put_double(writer, HISTOGRAM_SUM, histogram->sum);
@@ -245,7 +245,7 @@ static void put_spans(struct writer *writer, const struct native_snapshot *nativ
 
 	for (size_t i = next_filled(native, 0), stop; i < NATIVE_BUCKETS;
 	     i = next_filled(native, stop)) {
-		size_t at = begin(writer, HISTOGRAM_POSITIVE_SPAN);
+		uint8_t *at = begin(writer, HISTOGRAM_POSITIVE_SPAN);
 
 		stop = span_end(native, i);
 		put_whole(writer, SPAN_OFFSET, zigzag((int64_t)i - before));
@@ -258,7 +258,8 @@ static void put_spans(struct writer *writer, const struct native_snapshot *nativ
 /* Of the buckets of all spans, each as its difference to the one before it. */
 static void put_deltas(struct writer *writer, const struct native_snapshot *native)
 {
-	size_t at = begin(writer, HISTOGRAM_POSITIVE_DELTA), stop;
+	uint8_t *at = begin(writer, HISTOGRAM_POSITIVE_DELTA);
+	size_t stop;
 	uint64_t before = 0;
 
 	for (size_t i = next_filled(native, 0); i < NATIVE_BUCKETS; i = next_filled(native, i)) {
@@ -273,7 +274,7 @@ static void put_deltas(struct writer *writer, const struct native_snapshot *nati
 /* The zero threshold says that this is a native histogram, also of one without buckets. */
 static void put_native(struct writer *writer, const struct native_snapshot *native)
 {
-	size_t at = begin(writer, METRIC_OF_HISTOGRAM);
+	uint8_t *at = begin(writer, METRIC_OF_HISTOGRAM);
 
 	put_whole(writer, HISTOGRAM_COUNT, native->count);
 	put_double(writer, HISTOGRAM_SUM, native->sum);
@@ -284,7 +285,7 @@ static void put_native(struct writer *writer, const struct native_snapshot *nati
 	if (native->count > native->zero) {
 		put_deltas(writer, native);
 	}
-	if (native->exemplar) {
+	if (native->exemplar && native->exemplar->trace_id[0] != '\0') {
 		put_exemplar(writer, HISTOGRAM_EXEMPLAR, native->exemplar);
 	}
 	end(writer, at);
@@ -294,7 +295,7 @@ static void put_number(struct writer *writer, const struct family_view *family,
 		       const struct sample_view *sample)
 {
 	bool gauge = family->type == METRIC_GAUGE;
-	size_t at = begin(writer, gauge ? METRIC_OF_GAUGE : METRIC_OF_COUNTER);
+	uint8_t *at = begin(writer, gauge ? METRIC_OF_GAUGE : METRIC_OF_COUNTER);
 
 	put_double(writer, NUMBER_VALUE,
 		   sample->is_double ? sample->real
@@ -315,19 +316,49 @@ static int protobuf_family(void *user, const struct family_view *family)
 	};
 	struct writer *writer = user;
 
-	writer->family = begin_length(writer);
-	put_text(writer, FAMILY_NAME, family->name);
-	put_text(writer, FAMILY_HELP, family->help);
+	writer->family = buffer_len(writer->out);
+	if (!reserve(writer,
+		     1 + 2 * MESSAGE_ROOM + family->name_len + family->help_len + NUMBER_ROOM)) {
+		return -ENOMEM;
+	}
+	writer->at++; /* its length, for now */
+	put_text(writer, FAMILY_NAME, family->name, family->name_len);
+	put_text(writer, FAMILY_HELP, family->help, family->help_len);
 	put_whole(writer, FAMILY_TYPE, types[family->type]);
-	return writer->failed ? -ENOMEM : 0;
+	commit(writer);
+	return 0;
+}
+
+/* The most that a sample can take. */
+static size_t sample_room(const struct family_view *family, const struct sample_view *sample)
+{
+	size_t room = 2 * MESSAGE_ROOM + sample->labels.len + family->n_labels * LABEL_ROOM;
+
+	switch (family->type) {
+	case METRIC_HISTOGRAM:
+		return room + 2 * NUMBER_ROOM +
+		       (family->bounds->n + 1) *
+			       (MESSAGE_ROOM + 2 * NUMBER_ROOM +
+				(sample->histogram->exemplars ? EXEMPLAR_ROOM : 0));
+	case METRIC_NATIVE: /* spans are at least one bucket, and more than the gap apart */
+		return room + 5 * NUMBER_ROOM + MESSAGE_ROOM + EXEMPLAR_ROOM +
+		       NATIVE_BUCKETS * VARINT_MOST +
+		       (NATIVE_BUCKETS / (LARGEST_GAP + 2) + 1) * (MESSAGE_ROOM + 2 * NUMBER_ROOM);
+	default:
+		return room + NUMBER_ROOM;
+	}
 }
 
 static int protobuf_sample(void *user, const struct family_view *family,
 			   const struct sample_view *sample)
 {
 	struct writer *writer = user;
-	size_t at = begin(writer, FAMILY_METRIC);
+	uint8_t *at;
 
+	if (!reserve(writer, sample_room(family, sample))) {
+		return -ENOMEM;
+	}
+	at = begin(writer, FAMILY_METRIC);
 	for (size_t i = 0; i < family->n_labels; i++) {
 		put_label(writer, METRIC_LABEL, family->label_names[i], sample->label_values[i]);
 	}
@@ -344,7 +375,8 @@ static int protobuf_sample(void *user, const struct family_view *family,
 		break;
 	}
 	end(writer, at);
-	return writer->failed ? -ENOMEM : 0;
+	commit(writer);
+	return 0;
 }
 
 static int protobuf_family_end(void *user, const struct family_view *family)
@@ -352,8 +384,12 @@ static int protobuf_family_end(void *user, const struct family_view *family)
 	struct writer *writer = user;
 
 	(void)family;
-	end(writer, writer->family);
-	return writer->failed ? -ENOMEM : 0;
+	if (!reserve(writer, VARINT_MOST)) {
+		return -ENOMEM;
+	}
+	end(writer, buffer_data(writer->out) + writer->family);
+	commit(writer);
+	return 0;
 }
 
 static int protobuf_encode(struct registry *registry, const struct registry_filter *filter,

@@ -31,7 +31,9 @@ struct family {
 struct child {
 	struct list node;
 	const char *label_values[METRIC_MAX_LABELS]; /* in the order of the view's names */
-	bool (*read)(void *user, double *ret);       /* a computed child, which has no cell */
+	char *labels; /* written out once: they are most of what every scrape says */
+	size_t labels_len;
+	bool (*read)(void *user, double *ret); /* a computed child, which has no cell */
 	void *user;
 	const struct histogram *alias; /* a child that shows another's histogram, and has no cell */
 	union cell {
@@ -53,12 +55,18 @@ struct registry *registry_new(void)
 	return registry;
 }
 
+static void child_free(struct child *child)
+{
+	free(child->labels);
+	free(child);
+}
+
 static void family_free(struct family *family)
 {
 	struct list *node;
 
 	while ((node = list_pop(&family->children))) {
-		free(container_of(node, struct child, node));
+		child_free(container_of(node, struct child, node));
 	}
 	free(family);
 }
@@ -147,6 +155,8 @@ static struct family *new_family(struct registry *registry, struct family_view v
 	}
 	family->registry = registry;
 	family->view = view;
+	family->view.name_len = strlen(view.name);
+	family->view.help_len = strlen(view.help);
 	list_init(&family->children);
 	set_labels(family, label_names);
 	insert_family(registry, family);
@@ -224,6 +234,47 @@ static size_t child_size(enum metric_type type)
 	return offsetof(struct child, cell) + cells[type];
 }
 
+/* Backslash, quote and newline are escaped. At most twice as long. */
+static char *put_value(char *p, const char *value)
+{
+	for (; *value != '\0'; value++) {
+		if (*value == '\\' || *value == '"' || *value == '\n') {
+			*p++ = '\\';
+		}
+		*p++ = *value;
+		if (*value == '\n') {
+			p[-1] = 'n';
+		}
+	}
+	return p;
+}
+
+/* 0 or -ENOMEM. */
+static int write_labels(const struct family *family, struct child *child)
+{
+	const struct family_view *view = &family->view;
+	size_t room = 1;
+	char *p;
+
+	for (size_t i = 0; i < view->n_labels; i++) {
+		room += strlen(view->label_names[i]) + 2 * strlen(child->label_values[i]) +
+			strlen(",=\"\"");
+	}
+	p = child->labels = malloc(room);
+	if (!p) {
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < view->n_labels; i++) {
+		p = stpcpy(p, i > 0 ? "," : "");
+		p = stpcpy(p, view->label_names[i]);
+		p = stpcpy(p, "=\"");
+		p = put_value(p, child->label_values[i]);
+		*p++ = '"';
+	}
+	child->labels_len = (size_t)(p - child->labels);
+	return 0;
+}
+
 /* The child with these values, made if there is none. NULL: no memory. */
 static struct child *get_child(struct family *family, const char *const *given)
 {
@@ -252,6 +303,10 @@ static struct child *get_child(struct family *family, const char *const *given)
 		return NULL;
 	}
 	memcpy(child->label_values, values, sizeof(values));
+	if (write_labels(family, child) < 0) {
+		child_free(child);
+		return NULL;
+	}
 	if (family->view.type == METRIC_HISTOGRAM) {
 		histogram_init(&child->cell.histogram, family->view.bounds);
 	} else if (family->view.type == METRIC_NATIVE) {
@@ -374,6 +429,7 @@ static bool read_child(const struct family *family, const struct child *child,
 		       union snapshot *snapshot, struct sample_view *ret)
 {
 	memcpy(ret->label_values, child->label_values, sizeof(ret->label_values));
+	ret->labels = (struct str){ child->labels, child->labels_len };
 	if (child->read) {
 		ret->is_double = true;
 		return child->read(child->user, &ret->real);

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/util.h"
 #include "metrics/counter.h"
 #include "metrics/histogram.h"
 #include "metrics/native.h"
@@ -40,6 +41,7 @@ struct family;
 /* What an encoder sees of a family; borrowed for the duration of the walk. */
 struct family_view {
 	const char *name, *help;
+	size_t name_len, help_len;
 	enum metric_type type;
 	size_t n_labels;
 	const char *label_names[METRIC_MAX_LABELS];
@@ -49,6 +51,7 @@ struct family_view {
 /* One child's value. */
 struct sample_view {
 	const char *label_values[METRIC_MAX_LABELS];
+	struct str labels; /* all of them as both text formats write them: a="1",b="2" */
 	bool is_double;
 	uint64_t whole; /* counter or gauge (as int64_t for a gauge) where !is_double */
 	double real;    /* where is_double */
