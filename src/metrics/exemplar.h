@@ -5,7 +5,8 @@
  * set: one that nobody recorded leads nowhere. OpenMetrics text and protobuf show them,
  * text 0.0.4 cannot.
  *
- * Unlike counts they are read and written on the loop's thread alone.
+ * Unlike counts they are read and written on the loop's thread alone: a snapshot only
+ * points to them, and whoever takes one on another thread leaves them alone.
  */
 #pragma once
 

@@ -43,7 +43,7 @@ struct histogram {
 struct histogram_snapshot {
 	uint64_t cumulative[HISTOGRAM_MAX_BOUNDS + 1]; /* [bounds->n] is the count */
 	double sum;
-	const struct exemplar *exemplars; /* as in the histogram */
+	const struct exemplar *exemplars; /* the histogram's own: for the loop's thread alone */
 };
 
 void histogram_init(struct histogram *histogram, const struct histogram_bounds *bounds);

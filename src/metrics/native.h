@@ -34,20 +34,23 @@ struct native_histogram {
 	_Atomic uint64_t sum_bits; /* the same, for readers */
 	_Atomic uint64_t zero;
 	_Atomic uint64_t buckets[NATIVE_BUCKETS];
-	struct exemplar exemplar; /* the latest */
+	struct exemplar exemplar; /* the latest; not atomic */
 };
 
 struct native_snapshot {
 	uint64_t count, zero;
 	double sum;
 	uint64_t buckets[NATIVE_BUCKETS];
-	const struct exemplar *exemplar; /* NULL: none */
+	const struct exemplar *exemplar; /* the histogram's own: for the loop's thread alone */
 };
 
 void native_init(struct native_histogram *native);
 /* False, and nothing counted, for NaN, negative or > 2^53. */
 bool native_observe(struct native_histogram *native, double value);
-/* On the loop's thread: what native_observe() was given last, by example. */
+/*
+ * On the loop's thread, which alone may look at it: what native_observe() was given last,
+ * by example.
+ */
 void native_exemplify(struct native_histogram *native, const struct exemplar *exemplar);
 void native_read(const struct native_histogram *native, struct native_snapshot *ret);
 /* Where `value` > NATIVE_ZERO_THRESHOLD counts: an index into `buckets`. */

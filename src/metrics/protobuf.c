@@ -285,7 +285,7 @@ static void put_native(struct writer *writer, const struct native_snapshot *nati
 	if (native->count > native->zero) {
 		put_deltas(writer, native);
 	}
-	if (native->exemplar && native->exemplar->trace_id[0] != '\0') {
+	if (native->exemplar->trace_id[0] != '\0') {
 		put_exemplar(writer, HISTOGRAM_EXEMPLAR, native->exemplar);
 	}
 	end(writer, at);
