@@ -4,16 +4,18 @@ import re
 
 import pytest
 
+import exposition
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MAY_BE_LEFT_OUT = {"process_"}  # omitted where /proc does not tell
 
 
 def documented_families():
     """name -> (type, label names, HELP), from the server's tables of docs/metrics.md."""
-    row = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram) \| (.*?)\s?\| (.+) \|$", re.M)
+    row = re.compile(r"^\| `(\w+)` \| (counter|gauge|histogram|native histogram) \| (.*?)\s?\| (.+) \|$", re.M)
     text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8").partition("\n## The client's\n")[0]
     found = row.findall(text)
-    families = {name: (kind, set(re.findall(r"`(\w+)`", labels)), words)
+    families = {name: (kind.partition(" ")[0], set(re.findall(r"`(\w+)`", labels)), words)
                 for name, kind, labels, words in found}
     assert len(families) == len(found), "a family has two rows"
     assert len(families) > 30, "the tables are not found any more"
@@ -22,7 +24,7 @@ def documented_families():
 
 def test_every_family_is_documented_as_it_is(shared):
     documented = documented_families()
-    scraped = shared.scrape().families
+    scraped = exposition.read(shared.get(Accept=exposition.PROTOBUF_TYPE)).families
     for name, family in scraped.items():
         labels = {label for _, pairs in family.samples for label, _ in pairs} - {"le"}
         assert documented.get(name) == (family.type, labels, family.help), name
