@@ -205,7 +205,8 @@ static void every_allocation_may_fail(void **state)
 		registry = build();
 	}
 	failing_at = -1;
-	assert_int_equal(at, 17); /* sixteen failed: one for each family and hook, two for a child */
+	assert_int_equal(at,
+			 17); /* sixteen failed: one for each family and hook, two for a child */
 	registry_free(registry);
 	registry_free(NULL);
 }
