@@ -6,11 +6,12 @@ import threading
 import time
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import exposition
 import http1
 import runs
-from calls import encode, frame
+from calls import channel, encode, frame, method
 from load import Run, statuses
 
 ECHO = {"grpc_type": "unary", "grpc_service": "muzz.Service", "grpc_method": "Echo"}
@@ -190,6 +191,31 @@ def test_the_three_formats_say_the_same(serve, echod, tmp_path):
             there = other.families.get(name) or other.families[name.removesuffix("_total")]
             assert there.help == family.help
             assert there.type == family.type or (there.type, family.type) == ("unknown", "counter")
+
+
+def test_another_strict_reader_takes_the_page_too(serve):
+    """With an exemplar, which both must find where we do."""
+    server = serve("--web.enable-openmetrics")
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    with channel(server.grpc) as made:
+        method(made)(b"x", timeout=10, metadata=[("traceparent", f"00-{trace}-{span}-01")])
+    answer = server.get(Accept=OPENMETRICS)
+    ours = exposition.read(answer)
+    theirs = list(text_string_to_metric_families(answer.body.decode()))
+    assert [family.name for family in theirs] == list(ours.families)
+    read = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value for family in theirs for sample in family.samples
+    }
+    assert {key: value for family in ours.families.values() for key, value in family.samples.items()} == read
+    seen = {sample.name: sample.exemplar for family in theirs for sample in family.samples if sample.exemplar}
+    assert seen
+    for family in ours.families.values():
+        for (name, _), exemplar in family.exemplars.items():
+            assert exemplar.labels == tuple(seen[name].labels.items()) == (("trace_id", trace), ("span_id", span))
+            assert exemplar.value == seen[name].value
+            assert abs(exemplar.timestamp - time.time()) < 30
+    native = exposition.read(server.get(Accept=PROTOBUF)).families["echod_rpc_duration_seconds"].natives[()]
+    assert [dict(exemplar.labels)["trace_id"] for exemplar in native.exemplars] == [trace]
 
 
 # --- faults, to the last call ------------------------------------------------------
