@@ -90,7 +90,8 @@ struct grpc_call {
 		struct metadata received, trailers, sending;
 		struct bytes details; /* grpc-status-details-bin, raw: to send, or as it came */
 		int64_t started_ns, deadline_ns;
-		int64_t ended_ns; /* client: where `finished`, or the peer's end has come; server: `closed` */
+		/* client: `finished`, or the peer's end has come; server: `closed` */
+		int64_t ended_ns;
 		size_t charged;    /* server: of its budget for gathered bytes */
 		size_t kept;       /* server: grpc_call_keeps() */
 		size_t uncredited; /* of a stream of messages: taken, and not yet done with */

@@ -12,7 +12,7 @@
 #define CALLS 12
 
 enum where { IN_OPENED, IN_MESSAGE, IN_HALF_CLOSED, IN_WRITABLE, IN_TIMER, WHERES };
-enum what { ANSWER, REFUSE, RESET, TRUNCATE, CLOSE, STAY, WHATS };
+enum what { ANSWER, REFUSE, RESET, TRUNCATE, CLOSE, STAY, DEEDS };
 
 /* One call, at both ends. */
 struct one {
@@ -716,7 +716,7 @@ static void both_ends_agree_however_the_bytes_are_cut(void **state)
 		for (int i = 0; i < CALLS; i++) {
 			enum where where = (enum where)random_below(&random, WHERES);
 
-			asked[i] = (enum what)random_below(&random, WHATS);
+			asked[i] = (enum what)random_below(&random, DEEDS);
 			if (asked[i] == CLOSE && random_below(&random, 3) > 0) {
 				asked[i] = ANSWER;
 			}
