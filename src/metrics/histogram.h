@@ -4,8 +4,9 @@
  *
  * The count is derived from the buckets when it is read, never stored, so that
  * +Inf and _count cannot disagree. The writer stores the sum before it releases
- * the bucket: the sum of a concurrent read may lead its count by one observation
- * and never lags.
+ * the bucket, and a reader takes the sum last: it covers whatever is counted, and
+ * leads by what was observed since the reader began. On the writer's thread both are
+ * of one instant.
  */
 #pragma once
 

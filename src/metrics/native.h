@@ -6,8 +6,8 @@
  *
  * Lock-free like counter.h: one writer, readers anywhere. The buckets stand in one dense
  * array, so that no peer can make it grow; what is smaller or larger than they cover
- * counts in the first or last. The count is derived from them, as in histogram.h, and the
- * sum may lead by one observation and never lags.
+ * counts in the first or last. The count is derived from them, and the sum covers whatever
+ * is counted, as in histogram.h.
  */
 #pragma once
 

@@ -399,6 +399,7 @@ static int protobuf_encode(struct registry *registry, const struct registry_filt
 		.family = protobuf_family,
 		.sample = protobuf_sample,
 		.family_end = protobuf_family_end,
+		.takes_native = true,
 	};
 	struct writer writer = { .out = out };
 

@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include "metrics/exposition.h"
+#include "metrics/text_p.h"
 
 struct hook {
 	struct list node;
@@ -31,9 +32,8 @@ struct family {
 struct child {
 	struct list node;
 	const char *label_values[METRIC_MAX_LABELS]; /* in the order of the view's names */
-	char *labels; /* written out once: they are most of what every scrape says */
-	size_t labels_len;
-	bool (*read)(void *user, double *ret); /* a computed child, which has no cell */
+	struct str labels;                           /* written once, behind the cell */
+	bool (*read)(void *user, double *ret);       /* a computed child, which has no cell */
 	void *user;
 	const struct histogram *alias; /* a child that shows another's histogram, and has no cell */
 	union cell {
@@ -55,18 +55,12 @@ struct registry *registry_new(void)
 	return registry;
 }
 
-static void child_free(struct child *child)
-{
-	free(child->labels);
-	free(child);
-}
-
 static void family_free(struct family *family)
 {
 	struct list *node;
 
 	while ((node = list_pop(&family->children))) {
-		child_free(container_of(node, struct child, node));
+		free(container_of(node, struct child, node));
 	}
 	free(family);
 }
@@ -234,45 +228,28 @@ static size_t child_size(enum metric_type type)
 	return offsetof(struct child, cell) + cells[type];
 }
 
-/* Backslash, quote and newline are escaped. At most twice as long. */
-static char *put_value(char *p, const char *value)
-{
-	for (; *value != '\0'; value++) {
-		if (*value == '\\' || *value == '"' || *value == '\n') {
-			*p++ = '\\';
-		}
-		*p++ = *value;
-		if (*value == '\n') {
-			p[-1] = 'n';
-		}
-	}
-	return p;
-}
-
-/* 0 or -ENOMEM. */
-static int write_labels(const struct family *family, struct child *child)
+/*
+ * A child without its number. Its labels are most of what each scrape says, and never
+ * change: they are kept as they are written. NULL: no memory.
+ */
+static struct child *new_child(const struct family *family, const char *const *values)
 {
 	const struct family_view *view = &family->view;
-	size_t room = 1;
-	char *p;
+	size_t size = child_size(view->type);
+	size_t room = text_labels_room(view->n_labels, view->label_names, values);
+	struct child *child = calloc(1, size + room);
+	char *labels;
 
-	for (size_t i = 0; i < view->n_labels; i++) {
-		room += strlen(view->label_names[i]) + 2 * strlen(child->label_values[i]) +
-			strlen(",=\"\"");
+	if (!child) {
+		return NULL;
 	}
-	p = child->labels = malloc(room);
-	if (!p) {
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < view->n_labels; i++) {
-		p = stpcpy(p, i > 0 ? "," : "");
-		p = stpcpy(p, view->label_names[i]);
-		p = stpcpy(p, "=\"");
-		p = put_value(p, child->label_values[i]);
-		*p++ = '"';
-	}
-	child->labels_len = (size_t)(p - child->labels);
-	return 0;
+	memcpy(child->label_values, values, sizeof(child->label_values));
+	labels = (char *)child + size;
+	child->labels.data = labels;
+	child->labels.len =
+		(size_t)(text_put_labels(labels, view->n_labels, view->label_names, values) -
+			 labels);
+	return child;
 }
 
 /* The child with these values, made if there is none. NULL: no memory. */
@@ -298,13 +275,8 @@ static struct child *get_child(struct family *family, const char *const *given)
 			break;
 		}
 	}
-	child = calloc(1, child_size(family->view.type));
+	child = new_child(family, values);
 	if (!child) {
-		return NULL;
-	}
-	memcpy(child->label_values, values, sizeof(values));
-	if (write_labels(family, child) < 0) {
-		child_free(child);
 		return NULL;
 	}
 	if (family->view.type == METRIC_HISTOGRAM) {
@@ -429,7 +401,7 @@ static bool read_child(const struct family *family, const struct child *child,
 		       union snapshot *snapshot, struct sample_view *ret)
 {
 	memcpy(ret->label_values, child->label_values, sizeof(ret->label_values));
-	ret->labels = (struct str){ child->labels, child->labels_len };
+	ret->labels = child->labels;
 	if (child->read) {
 		ret->is_double = true;
 		return child->read(child->user, &ret->real);
@@ -496,6 +468,9 @@ int registry_walk(struct registry *registry, const struct registry_filter *filte
 	list_for_each (&registry->families, node) {
 		const struct family *family = container_of(node, struct family, node);
 
+		if (family->view.type == METRIC_NATIVE && !visitor->takes_native) {
+			continue;
+		}
 		if (filter && !filter->wanted(filter->user, family->view.name)) {
 			continue;
 		}

@@ -68,6 +68,7 @@ struct registry_visitor {
 	int (*sample)(void *user, const struct family_view *family,
 		      const struct sample_view *sample);
 	int (*family_end)(void *user, const struct family_view *family);
+	bool takes_native; /* if not, families of METRIC_NATIVE are left out, and not read */
 };
 
 struct registry *registry_new(void);

@@ -4,9 +4,9 @@
  * the name of a counter's family goes without "_total", bounds are floats and look like
  * it, buckets may have an exemplar, and the end is said.
  *
- * A whole sample (of a histogram: all of its lines) is
- * measured first, room is reserved once, and then written without a check for
- * each piece. Whole numbers do not go through printf.
+ * A whole sample (of a histogram: all of its lines) is measured first, room is reserved
+ * once, and then written without a check for each piece. Whole numbers do not go through
+ * printf. Labels were written when their child was made.
  */
 #include "metrics/exposition.h"
 
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "metrics/text_p.h"
 
 #define NUMBER_ROOM 32
 #define TOTAL       "_total"
@@ -39,15 +40,15 @@ static char *put_bytes(char *p, const char *text, size_t n)
 	return p + n;
 }
 
-/* A literal is as fast as what it has bytes: the compiler knows how many. */
+/* Inline: of a literal the compiler knows how long it is. */
 static inline char *put(char *p, const char *text)
 {
 	return put_bytes(p, text, strlen(text));
 }
 
 /*
- * HELP: backslash and newline are escaped, and the quote where `special` has it. At most
- * twice as long.
+ * Backslash and newline are escaped, and the quote where `special` has it (that of HELP in
+ * 0.0.4 has not). At most twice as long.
  */
 static char *put_escaped(char *p, const char *text, const char *special)
 {
@@ -63,6 +64,28 @@ static char *put_escaped(char *p, const char *text, const char *special)
 		*p++ = *text == '\n' ? 'n' : *text;
 		text++;
 	}
+}
+
+size_t text_labels_room(size_t n, const char *const *names, const char *const *values)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		room += strlen(names[i]) + 2 * strlen(values[i]) + strlen(",=\"\"");
+	}
+	return room;
+}
+
+char *text_put_labels(char *p, size_t n, const char *const *names, const char *const *values)
+{
+	for (size_t i = 0; i < n; i++) {
+		p = put(p, i > 0 ? "," : "");
+		p = put(p, names[i]);
+		p = put(p, "=\"");
+		p = put_escaped(p, values[i], "\\\n\"");
+		*p++ = '"';
+	}
+	return p;
 }
 
 static char *put_unsigned(char *p, uint64_t number)
@@ -132,9 +155,6 @@ static int text_family(void *user, const struct family_view *family)
 	struct buffer *out = text->out;
 	char *start, *p;
 
-	if (family->type == METRIC_NATIVE) {
-		return 0; /* no text carries it */
-	}
 	start = p = (char *)buffer_reserve(out, 2 * family->name_len + 2 * family->help_len + 64);
 	if (!p) {
 		return -ENOMEM;
@@ -279,9 +299,6 @@ static int text_sample(void *user, const struct family_view *family,
 	size_t room = line_room(family, sample);
 	char *start, *end;
 
-	if (family->type == METRIC_NATIVE) {
-		return 0;
-	}
 	if (family->type == METRIC_HISTOGRAM) {
 		room += text->open && sample->histogram->exemplars ? EXEMPLAR_ROOM : 0;
 		room *= family->bounds->n + 3; /* +Inf, _sum, _count */
