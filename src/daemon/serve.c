@@ -520,7 +520,7 @@ static void warn_of_variable(const char *name)
 static int configure(struct app *app, int argc, char **argv, char **envp, bool *ret_run)
 {
 	struct config again;
-	char error[256] = "";
+	char error[512] = "";
 
 	*ret_run = false;
 	switch (config_parse(&app->config, argc, argv, envp, NULL, error, sizeof(error))) {

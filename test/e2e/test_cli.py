@@ -146,7 +146,7 @@ LONG = "x" * 70000
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["serve", f"--echo.delay={LONG}"], "neither none"),
+        (["serve", f"--echo.delay={LONG}"], "or p50=5ms"),
         (["serve", f"--grpc.listen-address={LONG}"], "longer than"),
         (["serve", f"--web.telemetry-path={LONG}"], "a slash"),
         (["serve", f"--instance={LONG}"], "hexadecimal"),
