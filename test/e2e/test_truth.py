@@ -194,8 +194,8 @@ def test_the_three_formats_say_the_same(serve, echod, tmp_path):
 
 
 def test_another_strict_reader_takes_the_page_too(serve):
-    """With an exemplar, which both must find where we do."""
-    server = serve("--web.enable-openmetrics")
+    """With an exemplar, in a bucket that is not the first: both must find it where we do."""
+    server = serve("--web.enable-openmetrics", "--echo.delay=30ms")
     trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     with channel(server.grpc) as made:
         method(made)(b"x", timeout=10, metadata=[("traceparent", f"00-{trace}-{span}-01")])
