@@ -1,8 +1,9 @@
 /*
  * The HTTP face: a table of paths that the composition root fills, over
  * http1/server.h. GET and HEAD, and POST where a route takes it (405 with Allow
- * otherwise), 404 for the rest; paths match byte for byte, undecoded, whatever the query. A prefix takes
- * what begins with it, unless another route has that path, or a longer prefix of it.
+ * otherwise), 404 for the rest; paths match byte for byte, undecoded, whatever the query.
+ * A prefix takes what begins with it, unless another route has that path, or a longer
+ * prefix of it.
  *
  * A response must be taken within the shorter of the limit and the request's
  * X-Prometheus-Scrape-Timeout-Seconds: after that nobody waits for it. Bytes
