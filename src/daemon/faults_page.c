@@ -12,27 +12,20 @@
 
 #define PARTS_MOST 7
 
-static void answer(struct http1_response *response, int status, const char *text)
+static void set_text(struct http1_response *response, int status, int appended)
 {
 	response->status = status;
 	response->content_type = "text/plain; charset=utf-8";
 	response->headers = "X-Content-Type-Options: nosniff\r\n";
-	buffer_clear(&response->body);
-	if (buffer_append_str(&response->body, str_from(text)) < 0) {
+	if (appended < 0) {
 		buffer_free(&response->body);
+		response->status = 500;
 	}
 }
 
-/* The plan as it is printed. False: 500. */
-static bool show(const struct faults_plan *plan, struct http1_response *response)
+static void answer(struct http1_response *response, int status, const char *line)
 {
-	answer(response, 200, "");
-	if (faults_plan_print(plan, &response->body) == 0) {
-		return true;
-	}
-	buffer_free(&response->body);
-	response->status = 500;
-	return false;
+	set_text(response, status, buffer_printf(&response->body, "%d %s\n", status, line));
 }
 
 void faults_page_get(void *user, const struct http1_request *request,
@@ -41,7 +34,7 @@ void faults_page_get(void *user, const struct http1_request *request,
 	const struct faults_page *page = user;
 
 	(void)request;
-	show(&page->faults->plan, response);
+	set_text(response, 200, faults_plan_print(&page->faults->plan, &response->body));
 }
 
 static bool is_form(const struct http1_request *request)
@@ -105,28 +98,28 @@ void faults_page_post(void *user, const struct http1_request *request,
 {
 	const struct faults_page *page = user;
 	struct faults_plan plan = page->faults->plan;
-	char error[384] = "400 ";
+	char error[384] = "";
 	struct arena arena;
 	int err;
 
 	if (!page->enabled) {
-		answer(response, 403, "403 this takes the flag --web.enable-lifecycle\n");
+		answer(response, 403, "this takes the flag --web.enable-lifecycle");
 		return;
 	}
 	if (!is_form(request)) {
-		answer(response, 415, "415 this takes application/x-www-form-urlencoded\n");
+		answer(response, 415, "this takes application/x-www-form-urlencoded");
 		return;
 	}
 	arena_init(&arena, NULL, 0, 4 * FAULTS_PAGE_MAX_BYTES + 4096);
-	err = read_form(request->body, &arena, &plan, error + 4, sizeof(error) - 5);
+	err = read_form(request->body, &arena, &plan, error, sizeof(error));
 	arena_reset(&arena);
 	if (err == -EINVAL) {
 		options_one_line(error);
-		strcat(error, "\n");
 		answer(response, 400, error);
-	} else if (err < 0) {
-		response->status = 500;
-	} else if (show(&plan, response)) {
+		return;
+	}
+	set_text(response, 200, err < 0 ? err : faults_plan_print(&plan, &response->body));
+	if (response->status == 200) {
 		faults_use(page->faults, &plan, random_next(page->random));
 		page->changed(page->user);
 	}
