@@ -291,7 +291,8 @@ def test_what_a_closed_connection_takes_along_is_accounted_for(serve, echod, tmp
     assert handled["Unavailable"] == closed + along
     on_their_way = result["calls"]["done"] - ledger.total
     assert ended["UNAVAILABLE"] == handled["Unavailable"] + on_their_way
-    assert 0 <= on_their_way <= along
+    # There are never more than 60 at once that one of them could end.
+    assert 0 <= on_their_way <= 59 * closed - along
     expired = handled.get("DeadlineExceeded", 0) + handled.get("Canceled", 0)
     assert ended.get("DEADLINE_EXCEEDED", 0) == expired <= hung
     assert ledger.ok == ended["OK"]
