@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../failing.h"
 #include "daemon/faults_page.h"
 
 #define FORM   "application/x-www-form-urlencoded"
@@ -154,6 +155,35 @@ static void only_who_may_changes_it_and_only_with_a_form(void **state)
 	assert_int_equal(f->faults.plan.delay.kind, DELAY_NONE);
 }
 
+static void without_memory_the_plan_stays(void **state)
+{
+	static const char form[] = "delay=1s&status=UNAVAILABLE:1,INTERNAL:2&health=not-serving";
+	struct fixture *f = *state;
+	struct http1_header header = { STR("Content-Type"), STR(FORM) };
+	struct http1_request request = { .headers = &header, .n_headers = 1, .body = STR(form) };
+	int failures = 0;
+
+	for (long n = 0; f->changed == 0; n++) {
+		struct http1_response response = { .status = 200 };
+
+		failing_at = n;
+		faults_page_post(&f->page, &request, &response);
+		failing_at = -1;
+		if (response.status == 500) {
+			failures++;
+			assert_int_equal(f->faults.plan.delay.kind, DELAY_NONE);
+			assert_false(f->faults.plan.unhealthy);
+			assert_int_equal(f->changed, 0);
+		} else {
+			assert_int_equal(response.status, 200);
+			assert_int_equal(f->changed, 1);
+		}
+		buffer_free(&response.body);
+	}
+	assert_true(failures > 0);
+	assert_true(f->faults.plan.unhealthy);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -163,6 +193,7 @@ int main(void)
 		TEST(what_a_form_gets_wrong_changes_nothing),
 		TEST(a_plan_in_progress_is_kept_where_a_form_is_refused),
 		TEST(only_who_may_changes_it_and_only_with_a_form),
+		TEST(without_memory_the_plan_stays),
 	};
 #undef TEST
 

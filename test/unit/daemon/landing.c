@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../failing.h"
 #include "daemon/landing.h"
 #include "daemon/latency_picture.h"
 #include "version.h"
@@ -253,14 +254,39 @@ static void pictures_stay_in_their_frame(void **state)
 	}
 }
 
+static void without_memory_there_is_no_half_of_a_page(void **state)
+{
+	struct fixture *f = *state;
+	struct http1_request request = { 0 };
+	int status = 500;
+	long n;
+
+	assert_true(native_observe(f->meters.echo.duration, 0.125));
+	for (n = 0; status == 500; n++) {
+		struct http1_response response = { .status = 200 };
+
+		failing_at = n;
+		landing_get(&f->landing, &request, &response);
+		failing_at = -1;
+		status = response.status;
+		assert_true(status == 200 || buffer_len(&response.body) == 0);
+		buffer_free(&response.body);
+	}
+	assert_true(n > 5);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(a_server_without_calls_says_so),  TEST(links_lead_to_what_there_is),
-		TEST(numbers_are_those_of_the_meters), TEST(the_plan_in_force_is_shown),
-		TEST(how_it_is_stands_on_top),         TEST(quantiles_are_right_within_a_bucket),
+		TEST(a_server_without_calls_says_so),
+		TEST(links_lead_to_what_there_is),
+		TEST(numbers_are_those_of_the_meters),
+		TEST(the_plan_in_force_is_shown),
+		TEST(how_it_is_stands_on_top),
+		TEST(quantiles_are_right_within_a_bucket),
 		TEST(pictures_stay_in_their_frame),
+		TEST(without_memory_there_is_no_half_of_a_page),
 	};
 #undef TEST
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "../failing.h"
 #include "base/buffer.h"
 #include "daemon/meters.h"
 #include "metrics/exposition.h"
@@ -405,10 +406,53 @@ static void each_bucket_of_the_latency_has_room_for_an_example(void **state)
 	assert_string_equal(snapshot.exemplars[0].trace_id, "");
 }
 
+static int build_all(struct meters *meters, struct faults *faults, const struct loop *loop)
+{
+	static const struct scrape scrape;
+	int err = meters_init(meters, loop);
+
+	if (err == 0 && !meters_add_service(meters, &echo_service)) {
+		err = -ENOMEM;
+	}
+	if (err == 0 && !meters_add_service(meters, &health_service)) {
+		err = -ENOMEM;
+	}
+	err = err == 0 ? meters_add_faults(meters, faults) : err;
+	return err == 0 ? meters_add_scrape(meters, &scrape) : err;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+	struct fixture *f = *state;
+	int err = -ENOMEM;
+	long n;
+
+	for (n = 0; err == -ENOMEM; n++) {
+		struct meters *meters = calloc(1, sizeof(*meters));
+		struct faults *faults = calloc(1, sizeof(*faults));
+
+		assert_non_null(meters);
+		assert_non_null(faults);
+		failing_at = n;
+		err = build_all(meters, faults, f->loop);
+		failing_at = -1;
+		assert_true(err == 0 || err == -ENOMEM);
+		meters_deinit(meters);
+		free(meters);
+		free(faults);
+	}
+	assert_true(n > 300);
+}
+
 static void the_scrape_stays_within_its_budget(void **state)
 {
-	const char *text = expose(*state);
+	static const struct scrape scrape;
+	struct fixture *f = *state;
 	size_t lines = 0;
+	const char *text;
+
+	assert_int_equal(meters_add_scrape(&f->meters, &scrape), 0);
+	text = expose(f);
 
 	for (; *text; text++) {
 		lines += *text == '\n';
@@ -433,6 +477,7 @@ int main(void)
 		TEST(what_cannot_have_been_measured_is_an_internal_error),
 		TEST(the_injected_delay_is_shown_in_seconds),
 		TEST(each_bucket_of_the_latency_has_room_for_an_example),
+		TEST(every_allocation_may_fail),
 		TEST(the_scrape_stays_within_its_budget),
 	};
 
