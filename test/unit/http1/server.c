@@ -556,7 +556,10 @@ static void every_allocation_may_fail(void **state)
 		failing_at = -1;
 		failures += failed;
 		if (engine) {
+			const char *text = host_text(&peer.host);
+
 			assert_true(peer.host.error == 0 || peer.host.error == -ENOMEM);
+			assert_int_equal(count_of(text, "<POST"), count_of(text, "<POST / ? >abc"));
 			if (peer.host.error < 0) {
 				assert_true(host_finished(&peer.host));
 			}
