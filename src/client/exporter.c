@@ -137,7 +137,8 @@ struct exporter *exporter_new(struct loop *loop, struct registry *registry,
 	exporter->limits = connection_default_limits;
 	exporter->limits.write_stall_ns = web_default_limits.http1.write_timeout_ns;
 	exporter->limits.linger_ns = 200 * NS_PER_MS;
-	exporter->routes[0] = (struct route){ "/metrics", scrape_get, &exporter->scrape };
+	exporter->routes[0] =
+		(struct route){ .path = "/metrics", .get = scrape_get, .user = &exporter->scrape };
 	exporter->process = process_metrics_new(registry);
 	exporter->web = web_new(exporter->routes, ARRAY_SIZE(exporter->routes), &web_default_limits,
 				NULL, loop_timers(loop));

@@ -346,8 +346,8 @@ static void test_assertions(void **state)
 {
 	struct run *run = *state;
 	struct run_assertion assertions[] = {
-		{ "p99<20ms", "1.000ms", true },
-		{ "error_rate<0.1%", "5.01 %", false },
+		{ .text = "p99<20ms", .measured = "1.000ms", .held = true },
+		{ .text = "error_rate<0.1%", .measured = "5.01 %", .held = false },
 	};
 
 	expect_no_part(run, "assertions");

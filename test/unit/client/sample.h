@@ -120,9 +120,9 @@ static inline void sample_busy(struct run *run, const char *name, uint64_t seed,
 static inline void sample_verdicts(struct run *run)
 {
 	static struct run_assertion assertions[] = {
-		{ "p99<20ms", "1.02s", false },
-		{ "code.UNAVAILABLE<=2000", "1312", true },
-		{ "p99<20ms", "1.02s", false },
+		{ .text = "p99<20ms", .measured = "1.02s", .held = false },
+		{ .text = "code.UNAVAILABLE<=2000", .measured = "1312", .held = true },
+		{ .text = "p99<20ms", .measured = "1.02s", .held = false },
 	};
 	static struct run_reconciled servers[] = {
 		{ .url = "http://10.0.0.1:2112/metrics", .received = 40002 },
