@@ -412,7 +412,7 @@ def test_calls_that_stay_in_flight_are_not_waited_for_for_ever(serve, run):
     with Metrics(counts(0, 0), counts(20, 18)) as metrics:
         begin = time.monotonic()
         told = load(run, server.grpc, metrics.url, count=20)
-    assert 10 <= time.monotonic() - begin < 30
+    assert 9 <= time.monotonic() - begin < 30  # no pause is begun that would end behind the tenth second
     assert not told["complete"] and told["servers"][0]["in_flight"] == 2
     assert differences(told) == {"OK": -2}
 
