@@ -7,7 +7,7 @@ load    Ten seconds of calls to a server that delays each by up to five seconds,
 alert   A server of which every fiftieth call fails, a Prometheus with the rules of config/prometheus,
         their windows a twentieth as long, and calls. It waits for the page, heals the server by
         POST /-/faults, waits until the page is over, and compares what was injected with what was
-        measured. About two minutes. Without Prometheus it compares the server's counters alone.
+        measured. About a minute. Without Prometheus it compares the server's counters alone.
 
 Everything listens on loopback, on the usual ports or the next free ones, and is stopped at the end, by
 an interrupt too; the files are in a temporary directory that is removed.
