@@ -122,6 +122,7 @@ BAD = {
     "--web.listen-address=[::1": "[::1",
     "--web.telemetry-path=metrics": "metrics",
     "--web.telemetry-path=/-/ready": "/-/ready",
+    "--web.telemetry-path=/-/faults": "/-/faults",
     "--web.telemetry-path=/-/runs/": "/-/runs/",
     "--web.telemetry-path=/-/runs/x": "/-/runs/x",
     "--echo.max-runs=65": "echo.max-runs",
