@@ -36,14 +36,20 @@ void http2_ledger_init(struct http2_ledger *ledger, bool server)
 	*ledger = (struct http2_ledger){ .server = server, .credit = FIRST_CREDIT };
 }
 
+/* Written so that compilers make one load of it. */
+static uint32_t big_endian(const uint8_t *bytes)
+{
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 |
+	       bytes[3];
+}
+
 static struct head parse(const uint8_t *bytes)
 {
 	return (struct head){
-		.length = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2],
+		.length = big_endian(bytes) >> 8,
 		.type = bytes[3],
 		.flags = bytes[4],
-		.id = (uint32_t)(bytes[5] & 0x7f) << 24 | (uint32_t)bytes[6] << 16 |
-		      (uint32_t)bytes[7] << 8 | bytes[8],
+		.id = big_endian(bytes + 5) & INT32_MAX,
 	};
 }
 

@@ -374,4 +374,7 @@ static inline int64_t http2_stream_sent_ns(const struct http2_stream *stream)
 	return stream->opened_ns;
 }
 /* False once its end is certain: `closed` is due, or was delivered. */
-bool http2_stream_open(const struct http2_stream *stream);
+static inline bool http2_stream_open(const struct http2_stream *stream)
+{
+	return stream->id != 0; /* and then it has a session */
+}

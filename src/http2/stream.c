@@ -97,11 +97,6 @@ void http2_stream_wake_later(struct http2_stream *stream)
 	}
 }
 
-bool http2_stream_open(const struct http2_stream *stream)
-{
-	return stream->session && stream->id != 0;
-}
-
 #define SAME_PLACE(ours, theirs)                                                           \
 	_Static_assert(offsetof(struct http2_field, ours) == offsetof(nghttp2_nv, theirs), \
 		       "struct http2_field is laid out as nghttp2_nv is")
