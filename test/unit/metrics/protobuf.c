@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../failing.h"
+#include "base/random.h"
 #include "metrics/exposition.h"
 
 #define NAMES(...)  ((const char *const[]){ __VA_ARGS__, NULL })
@@ -169,6 +170,207 @@ static void long_messages_have_long_lengths(void **state)
 	(void)state;
 }
 
+/* --- what is written, read back ------------------------------------------- */
+
+struct wire {
+	const uint8_t *at, *stop;
+};
+
+struct field {
+	unsigned number;
+	uint64_t whole;
+	struct wire inner;
+};
+
+static uint64_t read_varint(struct wire *wire)
+{
+	uint64_t value = 0;
+
+	for (unsigned shift = 0;; shift += 7) {
+		assert_true(wire->at < wire->stop && shift < 70);
+		value |= (uint64_t)(*wire->at & 0x7f) << shift;
+		if (!(*wire->at++ & 0x80)) {
+			return value;
+		}
+	}
+}
+
+static struct wire read_bytes(struct wire *wire, size_t n)
+{
+	struct wire inner = { wire->at, wire->at + n };
+
+	assert_true(n <= (size_t)(wire->stop - wire->at));
+	wire->at += n;
+	return inner;
+}
+
+/* False: there is no other. */
+static bool read_field(struct wire *wire, struct field *ret)
+{
+	uint64_t key;
+
+	if (wire->at == wire->stop) {
+		return false;
+	}
+	key = read_varint(wire);
+	ret->number = (unsigned)(key >> 3);
+	switch (key & 7) {
+	case 0:
+		ret->whole = read_varint(wire);
+		break;
+	case 1:
+		ret->inner = read_bytes(wire, 8);
+		memcpy(&ret->whole, ret->inner.at, 8); /* of the tests' machines, little-endian */
+		break;
+	default:
+		assert_int_equal(key & 7, 2);
+		ret->inner = read_bytes(wire, read_varint(wire));
+		break;
+	}
+	return true;
+}
+
+static struct wire find_field(struct wire wire, unsigned number)
+{
+	struct field field;
+
+	do {
+		assert_true(read_field(&wire, &field));
+	} while (field.number != number);
+	return field.inner;
+}
+
+static int64_t unzigzag(uint64_t value)
+{
+	return (int64_t)(value >> 1 ^ (0 - (value & 1)));
+}
+
+/* What a scraper makes of the spans and differences: each bucket at its index. */
+struct decoded {
+	uint64_t count, zero;
+	int64_t next; /* bucket, where the last span ends */
+	int64_t places[NATIVE_BUCKETS];
+	size_t n_places, n_deltas, n_spans;
+	uint64_t before, buckets[NATIVE_BUCKETS];
+};
+
+static void decode_span(struct wire wire, struct decoded *decoded)
+{
+	struct field offset, length;
+	int64_t gap;
+
+	assert_true(read_field(&wire, &offset) && read_field(&wire, &length));
+	assert_int_equal(offset.number, 1);
+	assert_int_equal(length.number, 2);
+	gap = unzigzag(offset.whole);
+	if (decoded->n_spans++ == 0) {
+		gap -= NATIVE_FIRST_INDEX;
+	} else {
+		assert_true(gap > 2);
+	}
+	decoded->next += gap;
+	for (uint64_t i = 0; i < length.whole; i++) {
+		assert_true(decoded->next >= 0 && decoded->next < NATIVE_BUCKETS);
+		decoded->places[decoded->n_places++] = decoded->next++;
+	}
+}
+
+static void decode_deltas(struct wire wire, struct decoded *decoded)
+{
+	while (wire.at < wire.stop) {
+		assert_true(decoded->n_deltas < decoded->n_places);
+		decoded->before += (uint64_t)unzigzag(read_varint(&wire));
+		decoded->buckets[decoded->places[decoded->n_deltas++]] = decoded->before;
+	}
+}
+
+static void decode_native(struct wire wire, struct decoded *decoded)
+{
+	struct field field;
+
+	memset(decoded, 0, sizeof(*decoded));
+	wire = find_field(find_field(read_bytes(&wire, read_varint(&wire)), 4), 7);
+	while (read_field(&wire, &field)) {
+		switch (field.number) {
+		case 1:
+			decoded->count = field.whole;
+			break;
+		case 5:
+			assert_int_equal(unzigzag(field.whole), NATIVE_SCHEMA);
+			break;
+		case 7:
+			decoded->zero = field.whole;
+			break;
+		case 12:
+			decode_span(field.inner, decoded);
+			break;
+		case 13:
+			decode_deltas(field.inner, decoded);
+			break;
+		default:
+			assert_true(field.number == 2 || field.number == 6 || field.number == 16);
+		}
+	}
+	assert_int_equal(decoded->n_places, decoded->n_deltas);
+}
+
+static void assert_comes_back(struct registry *registry, const struct native_histogram *native)
+{
+	static struct native_snapshot snapshot;
+	static struct decoded decoded;
+	struct buffer out = BUFFER_INIT;
+
+	assert_int_equal(exposition_protobuf.encode(registry, NULL, &out), 0);
+	decode_native((struct wire){ buffer_data(&out), buffer_data(&out) + buffer_len(&out) },
+		      &decoded);
+	native_read(native, &snapshot);
+	assert_int_equal(decoded.count, snapshot.count);
+	assert_int_equal(decoded.zero, snapshot.zero);
+	assert_memory_equal(decoded.buckets, snapshot.buckets, sizeof(snapshot.buckets));
+	buffer_free(&out);
+}
+
+/* Some buckets in a thousand, from none to all, of counts from small to such as take most room. */
+static void any_buckets_come_back(void **state)
+{
+	struct native_histogram *native =
+		family_native(registry_native_family(*state, "n", "N", NULL), NULL);
+	struct random random;
+
+	random_seed(&random, 11);
+	for (uint64_t round = 0; round <= 200; round++) {
+		uint64_t share = round * round / 40, shift = random_below(&random, 64);
+
+		for (size_t i = 0; i < NATIVE_BUCKETS; i++) {
+			bool filled = random_below(&random, 1000) < share;
+
+			atomic_store(&native->buckets[i],
+				     filled ? random_next(&random) >> shift : 0);
+		}
+		assert_comes_back(*state, native);
+	}
+}
+
+/* As many spans as there can be, and differences as long as they can be. */
+static void what_takes_most_room_has_it(void **state)
+{
+	struct native_histogram *native =
+		family_native(registry_native_family(*state, "n", "N", NULL), NULL);
+	struct exemplar exemplar = { .value = 1, .timestamp = 4e9 };
+
+	memset(exemplar.trace_id, 'a', EXEMPLAR_TRACE_DIGITS);
+	memset(exemplar.span_id, 'b', EXEMPLAR_SPAN_DIGITS);
+	native_exemplify(native, &exemplar);
+	for (size_t apart = 4; apart >= 1; apart--) {
+		for (size_t i = 0; i < NATIVE_BUCKETS; i++) {
+			atomic_store(&native->buckets[i], i % apart != 0         ? 0
+							  : i % (2 * apart) == 0 ? UINT64_C(1) << 63
+										 : 1);
+		}
+		assert_comes_back(*state, native);
+	}
+}
+
 static void without_memory_it_fails(void **state)
 {
 	struct buffer out = BUFFER_INIT;
@@ -203,6 +405,8 @@ int main(void)
 		TEST(buckets_are_spans_and_differences),
 		TEST(zero_and_an_exemplar_have_their_places),
 		TEST(long_messages_have_long_lengths),
+		TEST(any_buckets_come_back),
+		TEST(what_takes_most_room_has_it),
 		TEST(without_memory_it_fails),
 	};
 #undef TEST
