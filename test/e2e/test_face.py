@@ -183,3 +183,4 @@ def test_a_server_that_stops_is_not_made_healthy(serve):
         assert server.value("echod_ready") == 0
         assert made.unary_unary(CHECK)(b"", timeout=30) == NOT_SERVING
         assert call.result() == b"x"
+    assert server.wait() == 0

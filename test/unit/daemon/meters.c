@@ -154,9 +154,11 @@ static char *line_set(struct fixture *f)
 	assert_non_null(set);
 	for (char *line = strsep(&rest, "\n"); line && rest; line = strsep(&rest, "\n")) {
 		char *space = line[0] == '#' ? NULL : strrchr(line, ' ');
-		int n = space ? (int)(space - line) : (int)strlen(line);
+		size_t n = space ? (size_t)(space - line) : strlen(line);
 
-		out += sprintf(out, "%.*s\n", n, line);
+		memcpy(out, line, n);
+		out[n] = '\n';
+		out += n + 1;
 	}
 	return set;
 }
