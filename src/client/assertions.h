@@ -9,8 +9,8 @@
  *	achieved_rate                                   per second, or a percentage of the offered
  *	cpu_per_call                                    CPU time of each call done; a duration
  *	code.NAME                                       calls that ended with this status; a count
- *	injected, injected.NAME, not_injected           failures that a server says it made on purpose,
- *	                                                and all others; delayed: calls likewise
+ *	injected, injected.NAME, not_injected           failures that a server says it made on
+ *	                                                purpose, all others; delayed: calls likewise
  *	calls, ok, errors, mismatched, never_found, unfinished, never_sent, deferred, retries,
  *	connections.opened, connections.lost, goaways   counts, as in the report
  *	unreconciled                                    calls of which the servers say otherwise
