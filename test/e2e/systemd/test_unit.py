@@ -77,6 +77,7 @@ def test_the_process_metrics_work_inside_the_hardening(unit):
     text = exposition.parse(http1.get(2112).body)
     assert text.value("process_resident_memory_bytes") > 1 << 20
     assert text.value("process_open_fds") > 3
+    assert text.value("process_threads") == 2  # that which compresses pages is to be had
     limits = unit.run("cat", f"/proc/{unit.main_pid()}/limits")
     assert text.value("process_max_fds") == float(re.search(r"Max open files +(\d+)", limits)[1])
     assert abs(text.value("process_start_time_seconds") - time.time()) < 120
