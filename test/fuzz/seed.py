@@ -52,6 +52,15 @@ for number, text in enumerate(
 ):
     seed("faults", str(number), text)
 
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+for number, text in enumerate(
+    [
+        f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-00", f"01-{TRACE}-{SPAN}-01-more", f"01-{TRACE}-{SPAN}-01x", f"ff-{TRACE}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}-01-", f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE}-{'0' * 16}-01", f"00-{TRACE.upper()}-{SPAN}-01",
+    ]
+):
+    seed("traceparent", str(number), text)
+
 for number in range(8):
     raw = bytes(range(number * 7, number * 8 + 1))
     seed("base64", f"padded-{number}", base64.b64encode(raw))
