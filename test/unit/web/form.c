@@ -68,6 +68,19 @@ static void fields_are_cut_and_decoded(void **state)
 	buffer_free(&out);
 }
 
+static void a_nul_is_refused_also_as_it_is(void **state)
+{
+	static const char text[] = "a=b\0c&d=e";
+	struct str rest = { text, sizeof(text) - 1 };
+	struct arena arena;
+	struct form_field field;
+
+	(void)state;
+	arena_init(&arena, NULL, 0, KIB);
+	assert_int_equal(form_next(&rest, &arena, &field), -EINVAL);
+	arena_reset(&arena);
+}
+
 static void no_more_is_kept_than_the_arena_may_hold(void **state)
 {
 	char text[2 * KIB];
@@ -84,6 +97,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_are_cut_and_decoded),
+		cmocka_unit_test(a_nul_is_refused_also_as_it_is),
 		cmocka_unit_test(no_more_is_kept_than_the_arena_may_hold),
 	};
 

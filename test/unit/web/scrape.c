@@ -395,6 +395,24 @@ static void who_does_not_wait_any_more_is_forgotten(void **state)
 	}
 }
 
+static void who_said_how_long_it_waits_waits_no_longer(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	init(&fixture, true);
+	packs_elsewhere(&fixture);
+	fixture.host.blocked = true;
+	host_sends(&fixture.host, GET PACKED "X-Prometheus-Scrape-Timeout-Seconds: 3\r\n" END);
+	host_sleep(&fixture.host, 5 * NS_PER_S);
+	do_jobs(&fixture);
+	host_sleep(&fixture.host, 3 * NS_PER_S - 1);
+	assert_int_equal(fixture.host.error, 0);
+	host_sleep(&fixture.host, 1);
+	assert_int_equal(fixture.host.error, -ETIMEDOUT);
+	deinit(&fixture);
+}
+
 /* As many connections as fill the thread's queue, and one more. */
 static void of_too_many_some_are_not_packed(void **state)
 {
@@ -568,6 +586,7 @@ int main(void)
 		cmocka_unit_test(what_rendering_takes_is_kept),
 		cmocka_unit_test(packed_elsewhere_it_comes_when_it_is_ready),
 		cmocka_unit_test(who_does_not_wait_any_more_is_forgotten),
+		cmocka_unit_test(who_said_how_long_it_waits_waits_no_longer),
 		cmocka_unit_test(of_too_many_some_are_not_packed),
 		cmocka_unit_test(gzip_holds_the_same_bytes),
 		cmocka_unit_test(small_bodies_and_errors_are_not_compressed),
