@@ -141,6 +141,15 @@ static void done(struct offload_job *job)
 	free(packing);
 }
 
+/*
+ * Room for what comes of `n` bytes in the worst case. What the loop will free it also makes:
+ * memory of the other thread's heap is given back to the system by whoever frees it.
+ */
+static int make_room(struct buffer *packed, size_t n)
+{
+	return buffer_reserve(packed, n + n / KIB + 64) ? 0 : -ENOMEM;
+}
+
 /* Has the body packed, and the response sent then; or leaves it as it is. */
 static void pack_elsewhere(struct scrape *scrape, struct http1_response *response)
 {
@@ -153,7 +162,9 @@ static void pack_elsewhere(struct scrape *scrape, struct http1_response *respons
 	packing->job = (struct offload_job){ work, done };
 	packing->scrape = scrape;
 	packing->response = *response;
-	if (scrape->offload->submit(scrape->offload, &packing->job) < 0) {
+	if (make_room(&packing->packed, buffer_len(&response->body)) < 0 ||
+	    scrape->offload->submit(scrape->offload, &packing->job) < 0) {
+		buffer_free(&packing->packed);
 		free(packing);
 		return;
 	}
