@@ -15,9 +15,15 @@ struct hook {
 	void *user;
 };
 
+/* How far ahead of the walk its next children are fetched from memory. */
+#define AHEAD      4
+#define CACHE_LINE 64
+
 struct registry {
-	struct list families; /* by name */
-	struct list hooks;    /* in the order in which they were added */
+	struct list families;
+	struct child **children; /* of all families, in the order of the walk */
+	size_t n_children, room;
+	struct list hooks; /* in the order in which they were added */
 };
 
 struct family {
@@ -26,11 +32,10 @@ struct family {
 	struct family_view view; /* label names in ascending order */
 	/* Where the caller's i-th label went: values are given in the caller's order. */
 	size_t place[METRIC_MAX_LABELS];
-	struct list children; /* by label values */
 };
 
 struct child {
-	struct list node;
+	struct family *family;
 	const char *label_values[METRIC_MAX_LABELS]; /* in the order of the view's names */
 	struct str labels;                           /* written once, behind the cell */
 	bool (*read)(void *user, double *ret);       /* a computed child, which has no cell */
@@ -55,16 +60,6 @@ struct registry *registry_new(void)
 	return registry;
 }
 
-static void family_free(struct family *family)
-{
-	struct list *node;
-
-	while ((node = list_pop(&family->children))) {
-		free(container_of(node, struct child, node));
-	}
-	free(family);
-}
-
 void registry_free(struct registry *registry)
 {
 	struct list *node;
@@ -72,8 +67,12 @@ void registry_free(struct registry *registry)
 	if (!registry) {
 		return;
 	}
+	for (size_t i = 0; i < registry->n_children; i++) {
+		free(registry->children[i]);
+	}
+	free(registry->children);
 	while ((node = list_pop(&registry->families))) {
-		family_free(container_of(node, struct family, node));
+		free(container_of(node, struct family, node));
 	}
 	while ((node = list_pop(&registry->hooks))) {
 		free(container_of(node, struct hook, node));
@@ -120,22 +119,15 @@ static void set_labels(struct family *family, const char *const *names)
 	}
 }
 
-/* Into the list by name. The same name twice is our own bug. */
-static void insert_family(struct registry *registry, struct family *family)
+/* The same name twice is our own bug. */
+static bool is_taken(const struct registry *registry, const char *name)
 {
-	struct list *after = registry->families.prev;
-
-	while (after != &registry->families) {
-		struct family *other = container_of(after, struct family, node);
-		int order = strcmp(other->view.name, family->view.name);
-
-		assert(order != 0);
-		if (order < 0) {
-			break;
+	list_for_each (&registry->families, node) {
+		if (strcmp(container_of(node, struct family, node)->view.name, name) == 0) {
+			return true;
 		}
-		after = after->prev;
 	}
-	list_prepend(after, &family->node); /* behind `after` */
+	return false;
 }
 
 static struct family *new_family(struct registry *registry, struct family_view view,
@@ -143,7 +135,7 @@ static struct family *new_family(struct registry *registry, struct family_view v
 {
 	struct family *family = calloc(1, sizeof(*family));
 
-	assert(is_name(view.name, true));
+	assert(is_name(view.name, true) && !is_taken(registry, view.name));
 	if (!family) {
 		return NULL;
 	}
@@ -151,9 +143,8 @@ static struct family *new_family(struct registry *registry, struct family_view v
 	family->view = view;
 	family->view.name_len = strlen(view.name);
 	family->view.help_len = strlen(view.help);
-	list_init(&family->children);
 	set_labels(family, label_names);
-	insert_family(registry, family);
+	list_append(&registry->families, &family->node);
 	return family;
 }
 
@@ -205,12 +196,17 @@ struct family *registry_native_family(struct registry *registry, const char *nam
 
 /* --- children ------------------------------------------------------------ */
 
-static int compare(const struct family *family, const char *const *a, const char *const *b)
+/* By the families' names, then by values. */
+static int compare(const struct child *child, const struct family *family,
+		   const char *const *values)
 {
 	int order = 0;
 
+	if (child->family != family) {
+		return strcmp(child->family->view.name, family->view.name);
+	}
 	for (size_t i = 0; i < family->view.n_labels && order == 0; i++) {
-		order = strcmp(a[i], b[i]);
+		order = strcmp(child->label_values[i], values[i]);
 	}
 	return order;
 }
@@ -232,7 +228,7 @@ static size_t child_size(enum metric_type type)
  * A child without its number. Its labels are most of what each scrape says, and never
  * change: they are kept as they are written. NULL: no memory.
  */
-static struct child *new_child(const struct family *family, const char *const *values)
+static struct child *new_child(struct family *family, const char *const *values)
 {
 	const struct family_view *view = &family->view;
 	size_t size = child_size(view->type);
@@ -243,6 +239,7 @@ static struct child *new_child(const struct family *family, const char *const *v
 	if (!child) {
 		return NULL;
 	}
+	child->family = family;
 	memcpy(child->label_values, values, sizeof(child->label_values));
 	labels = (char *)child + size;
 	child->labels.data = labels;
@@ -252,28 +249,61 @@ static struct child *new_child(const struct family *family, const char *const *v
 	return child;
 }
 
+/* The first child that does not come before these values, or the end. */
+static size_t find_place(const struct family *family, const char *const *values)
+{
+	const struct registry *registry = family->registry;
+	size_t low = 0, high = registry->n_children;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (compare(registry->children[middle], family, values) < 0) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return low;
+}
+
+/* False: no memory. */
+static bool make_room(struct registry *registry)
+{
+	size_t room = MAX(2 * registry->room, 16);
+	struct child **children;
+
+	if (registry->n_children < registry->room) {
+		return true;
+	}
+	children = realloc(registry->children, room * sizeof(*children));
+	if (!children) {
+		return false;
+	}
+	registry->children = children;
+	registry->room = room;
+	return true;
+}
+
 /* The child with these values, made if there is none. NULL: no memory. */
 static struct child *get_child(struct family *family, const char *const *given)
 {
+	struct registry *registry = family->registry;
 	const char *values[METRIC_MAX_LABELS] = { NULL };
-	struct list *after = family->children.prev;
-	struct child *child;
+	struct child *child, **at;
+	size_t place;
 
 	for (size_t i = 0; i < family->view.n_labels; i++) {
 		assert(given && given[i]);
 		values[family->place[i]] = given[i];
 	}
-	for (; after != &family->children; after = after->prev) {
-		int order;
-
-		child = container_of(after, struct child, node);
-		order = compare(family, child->label_values, values);
-		if (order == 0) {
-			return child;
-		}
-		if (order < 0) {
-			break;
-		}
+	place = find_place(family, values);
+	if (place < registry->n_children &&
+	    compare(registry->children[place], family, values) == 0) {
+		return registry->children[place];
+	}
+	if (!make_room(registry)) {
+		return NULL;
 	}
 	child = new_child(family, values);
 	if (!child) {
@@ -284,7 +314,9 @@ static struct child *get_child(struct family *family, const char *const *given)
 	} else if (family->view.type == METRIC_NATIVE) {
 		native_init(&child->cell.native);
 	}
-	list_prepend(after, &child->node); /* behind `after` */
+	at = registry->children + place;
+	memmove(at + 1, at, (registry->n_children++ - place) * sizeof(*at));
+	*at = child;
 	return child;
 }
 
@@ -397,8 +429,7 @@ union snapshot {
 };
 
 /* False: there is no value now. */
-static bool read_child(const struct family *family, const struct child *child,
-		       union snapshot *snapshot, struct sample_view *ret)
+static bool read_child(const struct child *child, union snapshot *snapshot, struct sample_view *ret)
 {
 	memcpy(ret->label_values, child->label_values, sizeof(ret->label_values));
 	ret->labels = child->labels;
@@ -406,7 +437,7 @@ static bool read_child(const struct family *family, const struct child *child,
 		ret->is_double = true;
 		return child->read(child->user, &ret->real);
 	}
-	switch (family->view.type) {
+	switch (child->family->view.type) {
 	case METRIC_COUNTER:
 		ret->whole = counter_read(&child->cell.counter);
 		break;
@@ -426,38 +457,66 @@ static bool read_child(const struct family *family, const struct child *child,
 	return true;
 }
 
-/* A family is named only once a sample follows. */
-static int walk_family(const struct family *family, const struct registry_visitor *visitor,
-		       void *user)
+struct walk {
+	const struct registry_visitor *visitor;
+	void *user;
+	const struct registry_filter *filter;
+	const struct family *family; /* of the latest child; NULL: there was none */
+	bool wanted, named;          /* the family is, and has been */
+};
+
+static int end_family(const struct walk *walk)
 {
+	return walk->named ? walk->visitor->family_end(walk->user, &walk->family->view) : 0;
+}
+
+static void begin_family(struct walk *walk, const struct family *family)
+{
+	const struct registry_filter *filter = walk->filter;
+
+	walk->family = family;
+	walk->named = false;
+	walk->wanted = (family->view.type != METRIC_NATIVE || walk->visitor->takes_native) &&
+		       (!filter || filter->wanted(filter->user, family->view.name));
+}
+
+/* A family is named only once a sample follows. */
+static int visit(struct walk *walk, const struct child *child)
+{
+	const struct family_view *family = &child->family->view;
+	struct sample_view sample = { .is_double = false };
 	union snapshot snapshot;
-	bool named = false;
 	int result = 0;
 
-	list_for_each (&family->children, node) {
-		struct sample_view sample = { .is_double = false };
-
-		if (!read_child(family, container_of(node, struct child, node), &snapshot,
-				&sample)) {
-			continue;
-		}
-		if (!named) {
-			named = true;
-			result = visitor->family(user, &family->view);
-		}
-		if (result == 0) {
-			result = visitor->sample(user, &family->view, &sample);
-		}
-		if (result != 0) {
-			return result;
-		}
+	if (!walk->wanted || !read_child(child, &snapshot, &sample)) {
+		return 0;
 	}
-	return named ? visitor->family_end(user, &family->view) : 0;
+	if (!walk->named) {
+		walk->named = true;
+		result = walk->visitor->family(walk->user, family);
+	}
+	return result != 0 ? result : walk->visitor->sample(walk->user, family, &sample);
+}
+
+/*
+ * Between two scrapes the calls had the caches to themselves: without this the walk waits
+ * for each child in turn.
+ */
+static void fetch_ahead(const struct registry *registry, size_t i)
+{
+	if (i + AHEAD < registry->n_children) {
+		const char *child = (const char *)registry->children[i + AHEAD];
+
+		__builtin_prefetch(child);
+		__builtin_prefetch(child + CACHE_LINE);
+		__builtin_prefetch(child + 2 * CACHE_LINE);
+	}
 }
 
 int registry_walk(struct registry *registry, const struct registry_filter *filter,
 		  const struct registry_visitor *visitor, void *user)
 {
+	struct walk walk = { .visitor = visitor, .user = user, .filter = filter };
 	int result = 0;
 
 	list_for_each (&registry->hooks, node) {
@@ -465,19 +524,17 @@ int registry_walk(struct registry *registry, const struct registry_filter *filte
 
 		hook->begin(hook->user);
 	}
-	list_for_each (&registry->families, node) {
-		const struct family *family = container_of(node, struct family, node);
+	for (size_t i = 0; i < registry->n_children && result == 0; i++) {
+		const struct child *child = registry->children[i];
 
-		if (family->view.type == METRIC_NATIVE && !visitor->takes_native) {
-			continue;
+		fetch_ahead(registry, i);
+		if (child->family != walk.family) {
+			result = end_family(&walk);
+			begin_family(&walk, child->family);
 		}
-		if (filter && !filter->wanted(filter->user, family->view.name)) {
-			continue;
-		}
-		result = walk_family(family, visitor, user);
-		if (result != 0) {
-			break;
+		if (result == 0) {
+			result = visit(&walk, child);
 		}
 	}
-	return result;
+	return result != 0 ? result : end_family(&walk);
 }
