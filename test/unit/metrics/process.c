@@ -202,25 +202,60 @@ static void the_start_is_now_and_stays(void **state)
 	assert_true(value_of(*state, "process_start_time_seconds") == start);
 }
 
-static void what_cannot_be_read_is_left_out(void **state)
+/* Returns what it was. */
+static rlim_t limit_files(rlim_t limit)
 {
-	const char *text;
-	struct rlimit limit;
+	struct rlimit files;
 	rlim_t before;
 
-	/* No descriptor is left to open /proc with. */
-	getrlimit(RLIMIT_NOFILE, &limit);
-	before = limit.rlim_cur;
-	limit.rlim_cur = 0;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	text = scrape(*state);
-	limit.rlim_cur = before;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	getrlimit(RLIMIT_NOFILE, &files);
+	before = files.rlim_cur;
+	files.rlim_cur = limit;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	return before;
+}
+
+static void what_cannot_be_read_is_left_out(void **state)
+{
+	rlim_t before = limit_files(0); /* nothing is left to open /proc with */
+	struct bench *bench;
+	const char *text;
+
+	(void)state;
+	assert_int_equal(set_up((void **)&bench), 0);
+	text = scrape(bench);
+	limit_files(before);
 	assert_null(strstr(text, "process_open_fds"));
 	assert_null(strstr(text, "process_threads"));
 	assert_null(strstr(text, "process_resident_memory_bytes"));
 	assert_false(isnan(value_in(text, "process_cpu_seconds_total")));
-	assert_false(isnan(value_of(*state, "process_threads")));
+	assert_false(isnan(value_of(bench, "process_threads")));
+	tear_down((void **)&bench);
+}
+
+/* When they are all in use, it is good to know. */
+static void files_are_counted_when_there_are_no_more(void **state)
+{
+	rlim_t before = limit_files(0);
+	const char *text = scrape(*state);
+
+	limit_files(before);
+	assert_true(value_in(text, "process_open_fds") == count_fds());
+	assert_false(isnan(value_in(text, "process_resident_memory_bytes")));
+}
+
+static void all_that_it_opened_is_closed(void **state)
+{
+	int before = count_fds();
+	struct bench *bench;
+
+	(void)state;
+	assert_int_equal(set_up((void **)&bench), 0);
+	scrape(bench);
+	assert_int_equal(count_fds(), before + 2);
+	tear_down((void **)&bench);
+	assert_int_equal(count_fds(), before);
+	process_metrics_free(NULL);
 }
 
 static void every_allocation_may_fail(void **state)
@@ -259,6 +294,8 @@ int main(void)
 		TEST(limits_are_shown_as_they_are),
 		TEST(the_start_is_now_and_stays),
 		TEST(what_cannot_be_read_is_left_out),
+		TEST(files_are_counted_when_there_are_no_more),
+		TEST(all_that_it_opened_is_closed),
 		TEST(every_allocation_may_fail),
 	};
 
