@@ -14,10 +14,15 @@
 
 #define PER_POWER (1 << NATIVE_SCHEMA)
 
-/* The bucket of a value by the format's own words: (2^(2^-n))^(i-1) < v <= (2^(2^-n))^i. */
+/*
+ * The bucket of a value by the format's own words: (2^(2^-n))^(i-1) < v <= (2^(2^-n))^i. Most
+ * bounds are irrational: the double next to one counts as the bound itself.
+ */
 static int index_of(double value)
 {
-	return (int)ceill(log2l((long double)value) * PER_POWER);
+	int index = (int)ceill(log2l((long double)value) * PER_POWER);
+
+	return value == (double)exp2l((long double)(index - 1) / PER_POWER) ? index - 1 : index;
 }
 
 /* As the array has it. */
@@ -42,10 +47,6 @@ static void powers_of_two_end_their_buckets(void **state)
 	}
 }
 
-/*
- * The bounds between them are irrational: the double next to one, where others write it as
- * well, counts as the bound itself.
- */
 static void values_beside_an_edge_are_told_apart(void **state)
 {
 	(void)state;
@@ -59,7 +60,6 @@ static void values_beside_an_edge_are_told_apart(void **state)
 	}
 }
 
-/* Against the logarithm, at values that are no bounds. */
 static void any_value_is_where_its_logarithm_says(void **state)
 {
 	struct random random;
@@ -85,26 +85,48 @@ static void what_is_beyond_the_buckets_counts_in_the_outermost(void **state)
 	assert_int_equal(native_index(nextafter(0x1p12, 0)), NATIVE_BUCKETS - 1);
 }
 
-/* Dyadic values: their sum is exact. */
+/* Any bits at all, or near a bound, or dyadic, so that sums are exact. */
+static double any_value(struct random *random)
+{
+	uint64_t bits = random_next(random);
+	double value = exp2((double)random_below(random, 1000) / PER_POWER - 40);
+
+	switch (random_below(random, 4)) {
+	case 0:
+		memcpy(&value, &bits, sizeof(value));
+		return value;
+	case 1:
+		return random_below(random, 2) ? nextafter(value, 0) : nextafter(value, INFINITY);
+	case 2:
+		return value;
+	default:
+		return (double)(bits % 1024) * ldexp(1, (int)(bits >> 32) % 20 - 12);
+	}
+}
+
 static void agrees_with_the_model(void **state)
 {
 	static struct native_histogram native;
 	static struct native_snapshot snapshot;
 	static uint64_t model[NATIVE_BUCKETS];
 	struct random random;
-	uint64_t zero = 0, count = 0;
+	uint64_t zero = 0, count = 0, refused = 0;
 	double sum = 0;
 
 	(void)state;
 	random_seed(&random, 5);
 	native_init(&native);
 	memset(model, 0, sizeof(model));
-	for (int i = 0; i < 20000; i++) {
-		double value = (double)random_below(&random, 1024) *
-			       ldexp(1, (int)random_below(&random, 20) - 12);
+	for (int i = 0; i < 100000; i++) {
+		double value = any_value(&random);
 
+		if (isnan(value) || value < 0 || value > 9007199254740992.0) {
+			assert_false(native_observe(&native, value));
+			refused++;
+			continue;
+		}
 		assert_true(native_observe(&native, value));
-		if (value == 0) {
+		if (value <= NATIVE_ZERO_THRESHOLD) {
 			zero++;
 		} else {
 			model[place_of(value)]++;
@@ -112,6 +134,7 @@ static void agrees_with_the_model(void **state)
 		count++;
 		sum += value;
 	}
+	assert_true(refused > 1000 && zero > 1000);
 	native_read(&native, &snapshot);
 	assert_int_equal(snapshot.count, count);
 	assert_int_equal(snapshot.zero, zero);
@@ -135,9 +158,12 @@ static void what_cannot_be_measured_is_refused(void **state)
 	assert_true(native_observe(&native, 0x1p53));
 	assert_true(native_observe(&native, -0.0));
 	assert_true(native_observe(&native, 0x1p-129));
+	assert_true(native_observe(&native, NATIVE_ZERO_THRESHOLD));
+	assert_true(native_observe(&native, nextafter(NATIVE_ZERO_THRESHOLD, 1)));
 	native_read(&native, &snapshot);
-	assert_int_equal(snapshot.count, 3);
-	assert_int_equal(snapshot.zero, 2);
+	assert_int_equal(snapshot.count, 5);
+	assert_int_equal(snapshot.zero, 3);
+	assert_int_equal(snapshot.buckets[0], 1);
 	assert_true(snapshot.sum == 0x1p53);
 }
 
