@@ -431,7 +431,7 @@ union snapshot {
 /* False: there is no value now. */
 static bool read_child(const struct child *child, union snapshot *snapshot, struct sample_view *ret)
 {
-	memcpy(ret->label_values, child->label_values, sizeof(ret->label_values));
+	ret->label_values = child->label_values;
 	ret->labels = child->labels;
 	if (child->read) {
 		ret->is_double = true;

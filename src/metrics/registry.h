@@ -50,7 +50,7 @@ struct family_view {
 
 /* One child's value. */
 struct sample_view {
-	const char *label_values[METRIC_MAX_LABELS];
+	const char *const *label_values; /* in the order of the family's names */
 	struct str labels; /* all of them as both text formats write them: a="1",b="2" */
 	bool is_double;
 	uint64_t whole; /* counter or gauge (as int64_t for a gauge) where !is_double */
