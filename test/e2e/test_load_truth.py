@@ -100,7 +100,7 @@ def test_a_stall_is_seen_from_the_intended_start_and_not_from_the_sending(stalle
 
 
 def late(result):
-    """Of a machine that is busy with other things: the generator was late itself, and that goes before."""
+    """Of a machine that is busy with other things: the generator may have been late itself, which goes before."""
     return result["summary"]["lag"]["p99_ns"] > 1e6 or result["summary"]["cpu_share"] > 0.95
 
 
@@ -115,7 +115,7 @@ def test_a_stall_defers_calls_and_loses_none(stalled):
     assert (calls["due"], calls["never_sent"], calls["unfinished"]) == (1200, 0, 0)
     assert status(result, "OK") == 1200
     assert 200 < calls["deferred"] < 900
-    assert result["summary"]["limited_by"] == ("client CPU" if late(result) else "max in flight")
+    assert result["summary"]["limited_by"] in ("max in flight", "client CPU" if late(result) else None)
     assert result["timeline"]["longest_gap_ns"] >= 1.4e9
     assert result["histograms"]["lag"]["count"] == 1200 - calls["deferred"]
 
