@@ -219,10 +219,6 @@ static void build_server(struct build *build, struct grpc_server_meters *grpc)
 	grpc->buffered_bytes =
 		build_plain_gauge(build, "echod_grpc_buffered_bytes",
 				  "Size of the messages that calls hold, in and out.");
-	grpc->taken_along =
-		build_plain_counter(build, "echod_fault_calls_taken_along_total",
-				    "Total number of calls that ended because a fault of another "
-				    "call closed their connection.");
 }
 
 int meters_add_faults(struct meters *meters, struct faults *faults)

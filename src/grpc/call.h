@@ -178,7 +178,7 @@ void grpc_call_cancel(struct grpc_call *call, enum grpc_status status);
  * the read, or of the loop's round) have queued goes out with it, as far as the peer's
  * windows and the connection's output buffer take it. A call whose trailers were among
  * that ends as it was finished, and at the client as well; all others that had begun end
- * UNAVAILABLE, GRPC_FROM_TRANSPORT, and each counts in grpc_server_meters.taken_along.
+ * UNAVAILABLE, GRPC_FROM_TRANSPORT, and nothing else ends a server's call so.
  *
  * `message` is TRUNCATE's only.
  */

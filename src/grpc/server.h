@@ -49,7 +49,6 @@ struct grpc_server_meters {
 	struct counter *refused[GRPC_REFUSAL_COUNT];
 	struct counter *deadlines_exceeded;
 	struct gauge *buffered_bytes;
-	struct counter *taken_along; /* calls that GRPC_BREAK_CLOSE of another ended; may be NULL */
 	/*
 	 * Of calls that were answered as refused[GRPC_REFUSED_200] counts them, all of them
 	 * together, as if they were calls of one method; may be NULL. They receive and send

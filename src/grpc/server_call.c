@@ -501,9 +501,6 @@ static void on_closed(struct http2_stream *stream, uint32_t code)
 		grpc_server_count_ended(call, outcome.status);
 	}
 	if (call->each.exists) {
-		if (stream->origin == HTTP2_CLOSED_ABANDONED && !ended_by_itself(call)) {
-			meter_count(call->server->options.meters->taken_along);
-		}
 		if (call->each.events->closed) {
 			call->each.events->closed(call, &outcome);
 		}

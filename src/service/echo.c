@@ -16,7 +16,7 @@ struct echo {
 	const Echo__EchoRequest *request;
 	struct runs_ticket ticket;
 	struct faults_draw draw;
-	bool silent;           /* its connection was closed on purpose: that is no answer */
+	bool met;              /* ... its fault */
 	int64_t wait_begun_ns; /* on purpose: while `due` is active */
 	int64_t waited_ns;     /* ... and is over */
 };
@@ -55,7 +55,7 @@ static void answer(struct echo *echo)
 		grpc_call_finish(echo->call, GRPC_OK, NULL);
 		return;
 	}
-	echo->silent = echo->draw.kind == FAULT_CLOSE;
+	echo->met = true;
 	faults_inject(&service->faults, echo->call, &echo->draw, &response);
 	if (echo->draw.kind == FAULT_HANG) {
 		wait_for(echo, service->faults.plan.hang_limit_ns, on_hung);
@@ -135,6 +135,18 @@ static void count(const struct echo_meters *meters, struct echo *echo)
 	}
 }
 
+/* A fault of another call closed its connection. */
+static bool was_taken_along(const struct grpc_outcome *outcome)
+{
+	return outcome->origin == GRPC_FROM_TRANSPORT && outcome->status == GRPC_UNAVAILABLE;
+}
+
+/* Its own fault did: that is no answer. */
+static bool was_closed(const struct echo *echo)
+{
+	return echo->met && echo->draw.kind == FAULT_CLOSE;
+}
+
 /* A call whose message never came, or was refused, has arrived all the same. */
 static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome)
 {
@@ -145,7 +157,10 @@ static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome
 	count(&service->meters, echo);
 	timer_stop(grpc_call_timers(call), &echo->due);
 	runs_received(service->runs, grpc_call_metadata(call), &echo->ticket);
-	if (outcome->origin == GRPC_FROM_HERE && !echo->silent) {
+	if (was_taken_along(outcome)) {
+		meter_count(service->faults.meters.taken_along[echo->met]);
+	}
+	if (outcome->origin == GRPC_FROM_HERE && !was_closed(echo)) {
 		runs_answered(service->runs, &echo->ticket);
 	}
 }

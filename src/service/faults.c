@@ -143,6 +143,18 @@ static void register_delays(struct faults *faults, struct build *build)
 				    "Calls of Echo that a delay on purpose was begun for.");
 }
 
+static void register_taken_along(struct faults *faults, struct build *build)
+{
+	struct family *along = build_family(
+		build, METRIC_COUNTER, "echod_fault_calls_taken_along_total",
+		"Calls of Echo that ended because a fault of another call closed their "
+		"connection.",
+		BUILD_LABELS("fault"));
+
+	faults->meters.taken_along[false] = build_counter(build, along, BUILD_LABELS("none"));
+	faults->meters.taken_along[true] = build_counter(build, along, BUILD_LABELS("own"));
+}
+
 void faults_register(struct faults *faults, struct build *build)
 {
 	struct family *injected = build_family(
@@ -170,5 +182,6 @@ void faults_register(struct faults *faults, struct build *build)
 		faults->meters.by_kind[kind] = build_counter(build, injected, labels);
 		build_computed(build, ratio, labels, read_double, &faults->ratio_by_kind[kind]);
 	}
+	register_taken_along(faults, build);
 	register_delays(faults, build);
 }

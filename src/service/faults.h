@@ -146,6 +146,11 @@ struct faults_meters {
 	struct counter *by_status[GRPC_STATUS_COUNT]; /* injected; [GRPC_OK] is NULL */
 	struct counter *by_kind[FAULT_KINDS];         /* those that are no status */
 	struct counter *delayed;                      /* calls that a delay was begun for */
+	/*
+	 * Calls that a fault of another one ended, with their connection: [true] had met one
+	 * as well (those that hang, or whose end had not left), and are in the above too.
+	 */
+	struct counter *taken_along[2];
 };
 
 #define FAULTS_STATISTICS 4 /* mean, p50, p90, p99 */

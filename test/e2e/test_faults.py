@@ -34,6 +34,10 @@ def injected(text, kind=None, code=None):
     return sum(value for labels, value in text.samples("echod_faults_injected_total").items() if wanted <= set(labels))
 
 
+def taken_along(text, fault="none"):
+    return text.value("echod_fault_calls_taken_along_total", fault=fault)
+
+
 def handled(text, code):
     return text.value(
         "grpc_server_handled_total",
@@ -235,7 +239,6 @@ def test_a_compressed_message_is_cut_as_it_is(asked):
 
 def test_a_close_takes_calls_of_its_connection_along_and_no_others(asked):
     before = asked.scrape()
-    taken = before.value("echod_fault_calls_taken_along_total")
     with Peer(asked.grpc_port) as peer, Peer(asked.grpc_port) as other:
         elsewhere = other.open(request(*asking(delay="300ms")), message(echo("elsewhere")))
         slow = [peer.open(request(*asking(delay="10s")), message(echo("slow"))) for _ in range(3)]
@@ -252,9 +255,27 @@ def test_a_close_takes_calls_of_its_connection_along_and_no_others(asked):
         assert other.response(elsewhere).status == 0
     until(lambda: handled(asked.scrape(), "Unavailable") == handled(before, "Unavailable") + 4, "all four")
     after = asked.scrape()
-    assert after.value("echod_fault_calls_taken_along_total") == taken + 3
+    assert taken_along(after) == taken_along(before) + 3
     assert injected(after) - injected(before) == 1
     assert handled(after, "OK") == handled(before, "OK") + 2
+
+
+def test_what_is_taken_along_is_no_failure_that_the_ledger_has_twice(asked):
+    """A call that hung is in it already, and a watch of health is none that counts as failed."""
+    before = asked.scrape()
+    with Peer(asked.grpc_port) as peer:
+        peer.settle()
+        peer.open(request(change={":path": "/grpc.health.v1.Health/Watch"}), message(b""))
+        peer.open(request(*asking(delay="10s")), message(echo("innocent")))
+        peer.open(request(*asking("hang")), message(echo("hung")))
+        until(lambda: injected(asked.scrape(), "hang") == injected(before, "hang") + 1, "the hang")
+        peer.open(request(*asking("close")), message(echo("x")))
+        peer.drained()
+    until(lambda: handled(asked.scrape(), "Unavailable") == handled(before, "Unavailable") + 3, "all three")
+    after = asked.scrape()
+    assert [taken_along(after, fault) - taken_along(before, fault) for fault in ("none", "own")] == [1, 1]
+    explained = injected(after) - injected(before) + taken_along(after, "none") - taken_along(before, "none")
+    assert after.value("failed_requests") - before.value("failed_requests") == explained == 3
 
 
 # --- what clients make of them ---

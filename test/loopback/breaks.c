@@ -57,8 +57,12 @@ static void on_opened(struct grpc_call *call)
 
 static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome)
 {
-	(void)outcome;
-	((struct stage *)grpc_call_context(call))->closed++;
+	struct stage *stage = grpc_call_context(call);
+
+	stage->closed++;
+	if (outcome->origin == GRPC_FROM_TRANSPORT && outcome->status == GRPC_UNAVAILABLE) {
+		counter_increment(&stage->taken_along);
+	}
 }
 
 static const struct grpc_call_events events = {
@@ -81,7 +85,6 @@ static void play(struct stage *stage, uint64_t seed, long fail_at)
 	method.events = &events;
 	method.response = method.request; /* it sends back what it got */
 	pair_init(pair, &(struct pair_options){ .seed = seed });
-	pair->server_meters.taken_along = &stage->taken_along;
 	pair->max_connects = 1;
 	pair_add(pair, &service, stage, NULL);
 	failing_seen = 0;

@@ -147,15 +147,17 @@ static void on_writable(struct grpc_call *call)
 
 static void on_closed(struct grpc_call *call, const struct grpc_outcome *outcome)
 {
+	struct scene *scene = grpc_call_context(call);
 	struct one *one = one_of(call);
 
 	timer_stop(grpc_call_timers(call), &one->timer);
 	one->closed++;
 	one->status = outcome->status;
 	one->origin = outcome->origin;
+	if (one->origin == GRPC_FROM_TRANSPORT && one->status == GRPC_UNAVAILABLE) {
+		counter_increment(&scene->taken_along);
+	}
 	if (one->breaks) {
-		struct scene *scene = grpc_call_context(call);
-
 		scene->wakes_before = scene->wakes;
 		grpc_call_break(one->breaks->call, GRPC_BREAK_CLOSE, NULL);
 	}
@@ -185,7 +187,6 @@ static void scene_init(struct scene *scene, const struct peer_options *options)
 	*scene = (struct scene){ 0 };
 	memset(text, 'x', sizeof(text));
 	histogram_init(&scene->latency, &histogram_default_bounds);
-	scene->server_meters.taken_along = &scene->taken_along;
 	with.meters = &scene->server_meters;
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
 		scene->meters[i] = (struct grpc_method_meters){

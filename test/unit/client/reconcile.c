@@ -116,7 +116,8 @@ static void the_ledger_is_read_by_kind_and_by_code(void **state)
 				   "{kind=\"reset\",code=\"Internal\"} 3\n" INJECTED
 				   "{kind=\"close\",code=\"Unavailable\"} 4\n" INJECTED
 				   "{kind=\"flood\",code=\"Unknown\"} 1\n"
-				   "echod_fault_calls_taken_along_total 5\n");
+				   "echod_fault_calls_taken_along_total{fault=\"none\"} 3\n"
+				   "echod_fault_calls_taken_along_total{fault=\"own\"} 2\n");
 	struct reconcile_counts before = { 0 }, difference;
 
 	(void)state;

@@ -117,7 +117,8 @@ static void every_child_exists_from_the_start(void **state)
 		"\nechod_ready 0\n",
 		"\nechod_draining 0\n",
 		"\nechod_internal_errors_total{kind=\"bad_observation\"} 0\n",
-		"\nechod_fault_calls_taken_along_total 0\n",
+		"\nechod_fault_calls_taken_along_total{fault=\"none\"} 0\n",
+		"\nechod_fault_calls_taken_along_total{fault=\"own\"} 0\n",
 		"\nechod_faults_injected_total{code=\"Unavailable\",kind=\"status\"} 0\n",
 		"\nechod_faults_injected_total{code=\"DeadlineExceeded\",kind=\"hang\"} 0\n",
 		"\nechod_rpc_delay_seconds_total 0\n",
@@ -220,7 +221,6 @@ static void no_meter_is_left_unset(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(m->web.requests); i++) {
 		assert_non_null(m->web.requests[i]);
 	}
-	assert_non_null(m->grpc.taken_along);
 	assert_ptr_equal(m->grpc.unknown, &m->unknown);
 	assert_non_null(m->echo.duration);
 	assert_non_null(m->echo_service.delay_ns);
