@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/options_p.h"
+#include "base/utf8.h"
 
 #define WHY_SIZE 128
 
@@ -53,6 +54,9 @@ void options_one_line(char *message)
 		if (iscntrl((unsigned char)*p)) {
 			*p = '?';
 		}
+	}
+	while (*(message += utf8_valid_prefix(str_from(message))) != '\0') {
+		*message = '?';
 	}
 }
 

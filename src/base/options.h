@@ -81,8 +81,8 @@ enum options_result options_parse(const struct options *options, void *values, i
 				  char **argv, char **envp, struct option_strings *ret_operands,
 				  void (*warn)(const char *variable), char *error, size_t size);
 /*
- * Replaces control characters, for messages of the caller's own that quote what
- * was given: one line, which no terminal obeys.
+ * Replaces control characters and what is no UTF-8, for messages of the caller's own
+ * that quote what was given: one line, which no terminal obeys.
  */
 void options_one_line(char *message);
 void options_free(const struct options *options, void *values, struct option_strings *operands);

@@ -109,6 +109,7 @@ static void what_a_form_gets_wrong_changes_nothing(void **state)
 		{ "delay=%2", "400 the form has an escape that is none\n" },
 		{ "delay=1s%00", "400 the form has an escape that is none\n" },
 		{ "delay=%0d%0aSet-Cookie:x", "400 delay: \"??Set-Cookie:x\" " },
+		{ "delay=x%ff%c3%a9%c3", "400 delay: \"x?\xc3\xa9?\" " },
 		{ "health=ill", "400 health: \"ill\" is neither serving nor not-serving\n" },
 		{ "hang-limit=2h", "400 hang-limit: \"2h\" is not between 1ms and 1h\n" },
 		{ "seed=-1", "400 seed: \"-1\" " },
