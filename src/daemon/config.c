@@ -277,8 +277,6 @@ static int check_faults(const struct faults_plan *plan, char *error, size_t size
 enum options_result config_parse(struct config *ret, int argc, char **argv, char **envp,
 				 void (*warn)(const char *variable), char *error, size_t size)
 {
-	char why[128];
-
 	*ret = (struct config){ 0 };
 
 	enum options_result result =
@@ -295,10 +293,6 @@ enum options_result config_parse(struct config *ret, int argc, char **argv, char
 			     error, size) < 0 ||
 	     check_path(ret->telemetry_path, error, size) < 0 ||
 	     check_faults(&ret->faults, error, size) < 0)) {
-		result = OPTIONS_ERROR;
-	}
-	if (result == OPTIONS_OK && faults_plan_check(&ret->faults, why, sizeof(why)) < 0) {
-		snprintf(error, size, "flags --echo.status and --echo.abort: %s", why);
 		result = OPTIONS_ERROR;
 	}
 	if (result == OPTIONS_ERROR) {
