@@ -245,6 +245,33 @@ void http2_session_abandon(struct http2_session *session)
 	engine_wake(&session->engine); /* even if busy: it may be too late for this production */
 }
 
+static bool finished(const struct engine *engine)
+{
+	const struct http2_session *session = (const void *)engine; /* its first member */
+
+	if (session->mute) {
+		return true;
+	}
+	if (nghttp2_session_want_write(session->nghttp2) || !list_empty(&session->closed)) {
+		return false;
+	}
+	if (session->n_open > 0) {
+		/* After a GOAWAY for an error nghttp2 reads no more. */
+		return !nghttp2_session_want_read(session->nghttp2);
+	}
+	return session->phase == HTTP2_DRAINED || session->goaway_received ||
+	       (session->phase != HTTP2_DRAINING && !nghttp2_session_want_read(session->nghttp2));
+}
+
+/* Calls that nothing can be said of any more are over now, and not when the peer is gone. */
+static void end_if_over(struct http2_session *session)
+{
+	if (session->server && session->n_open > 0 && finished(&session->engine)) {
+		close_all(session, HTTP2_CLOSED_TRANSPORT);
+		deliver(session);
+	}
+}
+
 static int produce(struct engine *engine, struct buffer *out, size_t room)
 {
 	struct http2_session *session = http2_session_of(engine);
@@ -298,27 +325,10 @@ static int produce(struct engine *engine, struct buffer *out, size_t room)
 	if (rv == 0 && full && !session->mute) {
 		rv = nghttp2_session_want_write(session->nghttp2) ? 1 : 0;
 	}
+	end_if_over(session);
 	http2_guard_produced(session, full);
 	session->busy = false;
 	return rv;
-}
-
-static bool finished(const struct engine *engine)
-{
-	const struct http2_session *session = (const void *)engine; /* its first member */
-
-	if (session->mute) {
-		return true;
-	}
-	if (nghttp2_session_want_write(session->nghttp2) || !list_empty(&session->closed)) {
-		return false;
-	}
-	if (session->n_open > 0) {
-		/* After a GOAWAY for an error nghttp2 reads no more. */
-		return !nghttp2_session_want_read(session->nghttp2);
-	}
-	return session->phase == HTTP2_DRAINED || session->goaway_received ||
-	       (session->phase != HTTP2_DRAINING && !nghttp2_session_want_read(session->nghttp2));
 }
 
 /*

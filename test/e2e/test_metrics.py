@@ -256,6 +256,22 @@ def test_a_reset_connection(slow):
     moved(slow, before, failed=1)
 
 
+def test_calls_of_a_connection_that_is_closed_for_an_error_end_with_it(slow):
+    """Not when the peer, which may take its time, has closed too."""
+    before = Seed(slow)
+    with Http2(slow.grpc_port) as peer:
+        for _ in range(5):
+            peer.request(body=frame(encode("x")))
+        slow.wait_value(5, "echod_rpcs_in_flight")
+        peer.socket.sendall(b"\0\0\1\0\0\0\0\0\x63x")  # DATA of a stream that there is not
+        while peer.pump():
+            pass
+        now = Seed(slow)
+        assert (now.failed - before.failed, now.in_flight) == (5, 0)
+        assert slow.value("echod_connections_active", listener="grpc") == 1
+    moved(slow, before, failed=5)
+
+
 def test_a_killed_client(slow, echod):
     before = Seed(slow)
     client = subprocess.Popen(
