@@ -34,9 +34,10 @@ static const char style[] =
 	"background:var(--card);border-radius:0 6px 6px 0}\n"
 	".state.care{border-color:var(--care)}.state.bad{border-color:var(--bad)}\n"
 	"nav{display:flex;flex-wrap:wrap;gap:4px 20px;margin:14px 0}\n"
-	".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(104px,1fr));gap:9px;"
-	"margin:18px 0;padding:0;list-style:none}\n"
-	".tiles li{background:var(--card);border-radius:6px;padding:8px 12px}\n"
+	".tiles{margin:18px 0}.tiles,.tiles ul{display:flex;flex-wrap:wrap;gap:9px}\n"
+	".tiles ul{flex:1 1 auto;margin:0;padding:0;list-style:none}\n"
+	".tiles li{flex:1 0 auto;min-width:104px;background:var(--card);border-radius:6px;"
+	"padding:8px 12px}\n"
 	".tiles span{display:block;color:var(--soft);font-size:13px}\n"
 	".tiles b{font-size:19px;font-weight:600;white-space:nowrap}\n"
 	"table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\n"
@@ -51,8 +52,7 @@ static const char style[] =
 	"svg .name{fill:var(--ink);font-weight:600}\n"
 	".bar{fill:var(--bar)}.grid{stroke:var(--rule)}.minor{stroke:var(--faint)}"
 	".foot{stroke:var(--soft)}.mark{stroke:var(--ink);stroke-dasharray:3 3}\n"
-	"@media(max-width:520px){svg text{font-size:19px}.tiles{grid-template-columns:"
-	"repeat(3,1fr)}}\n";
+	"@media(max-width:520px){svg text{font-size:19px}}\n";
 
 static void put_state(struct html *html, const struct landing *landing)
 {
@@ -117,14 +117,16 @@ static void put_counters(struct html *html, const struct landing *landing)
 	char uptime[32];
 
 	format_duration(up_ns / NS_PER_S * NS_PER_S, uptime, sizeof(uptime));
-	HTML(html, "<ul class=\"tiles\">\n");
+	/* Two rows of three where they do not fit into one. */
+	HTML(html, "<div class=\"tiles\">\n<ul>\n");
 	put_tile(html, "Requests", counter_read(echo->started));
 	put_tile(html, "Successful", counter_read(echo->handled_ok));
 	put_tile(html, "Failed", counter_read(echo->handled_failed));
+	HTML(html, "</ul>\n<ul>\n");
 	put_tile(html, "In flight", (uint64_t)gauge_read(echo->in_flight));
 	put_tile(html, "Connections",
 		 (uint64_t)gauge_read(meters->doors[DOOR_GRPC].connection.active));
-	HTML(html, "<li><span>Up for</span><b>%s</b></li>\n</ul>\n", uptime);
+	HTML(html, "<li><span>Up for</span><b>%s</b></li>\n</ul>\n</div>\n", uptime);
 }
 
 static void put_failures(struct html *html, const struct landing *landing)
