@@ -18,7 +18,7 @@
 
 #include "metrics/exemplar.h"
 
-/* 2^4 buckets from one power of two to the next: a factor of 1.044, an error of 2.2 %. */
+/* 2^4 buckets from one power of two to the next: a factor of 1.044, and no larger an error. */
 #define NATIVE_SCHEMA 4
 /* Upper bounds from 2^-30 (a nanosecond) to 2^12 (more than an hour). */
 #define NATIVE_LOWEST_POWER  (-30)

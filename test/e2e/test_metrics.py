@@ -330,6 +330,40 @@ def test_a_reset_before_the_message(shared):
         moved(shared, before, failed=1)
 
 
+def test_a_message_counts_once_a_method_has_it_or_it_has_left_whole(serve):
+    server = serve()
+    labels = {"grpc_type": "unary", "grpc_service": "muzz.Service", "grpc_method": "Echo"}
+
+    def messages():
+        text = server.scrape()
+        return [text.value(f"grpc_server_msg_{way}_total", **labels) for way in ("received", "sent")]
+
+    with Http2(server.grpc_port) as peer:
+        for body in frame(encode("x")) * 2, frame(b"\x0a\x05he"), frame(encode("x"))[:-1]:
+            peer.response(peer.request(body=body))
+        assert messages() == [0, 0]
+        assert peer.call("x") == (0, b"x")
+        assert messages() == [1, 1]
+        peer.h2.update_settings({4: 7})  # the window of a stream: not for the whole reply
+        stream = peer.request(body=frame(encode("hello")))
+        server.wait_value(2, "grpc_server_msg_received_total", **labels)
+        peer.h2.reset_stream(stream, 8)
+        peer.flush()
+        server.wait_value(5, "grpc_call_latency_seconds_count")
+    assert messages() == [2, 1]
+
+
+def test_too_many_headers_are_no_call_of_their_path(serve):
+    server = serve()
+    with Http2(server.grpc_port) as peer:
+        assert peer.status(peer.request(("x", "y" * 20_000))) == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    other = {"grpc_type": "unary", "grpc_service": "other", "grpc_method": "other"}
+    text = server.scrape()
+    assert text.value("grpc_server_handled_total", grpc_code="ResourceExhausted", **other) == 1
+    assert text.value("echod_http_refused_total", status="200") == 1
+    assert (text.value("total_requests"), text.value("echod_http2_header_lists_too_large_total")) == (0, 1)
+
+
 # --- what is no call ---
 
 REFUSALS = {
