@@ -54,8 +54,7 @@ def prepare(build_dir, wanted):
     options = {option["name"]: option["value"] for option in introspect("--buildoptions")}
     if not options["bench"]:
         subprocess.run(["meson", "configure", build_dir, "-Dbench=true"], check=True)
-        subprocess.run(["ninja", "-C", build_dir, "build.ninja"], check=True,
-                       stdout=subprocess.DEVNULL)
+    subprocess.run(["ninja", "-C", build_dir, "build.ninja"], check=True, stdout=subprocess.DEVNULL)
     files = {target["name"]: target["filename"][0] for target in introspect("--targets")
              if target["type"] == "executable"}
     programs = {}
@@ -148,9 +147,8 @@ def describe(host, load):
     build = host["build"]
     say(f"{host['cpu']}, {host['cores']} cores, Linux {host['kernel']}, "
         f"load {host['load_at_start']:.1f}")
-    say(f"build: {build['buildtype']} (-O{build['optimization']}), "
-        f"assertions {'off' if build['b_ndebug'] == 'true' else 'on'}, as shipped"
-        if build["buildtype"] == "debugoptimized" else
-        f"build: {build['buildtype']} (-O{build['optimization']}): NOT as shipped")
+    shipped = build["optimization"] == "3" and build["b_ndebug"] == "false" and build["b_sanitize"] == "none"
+    say(f"build: -O{build['optimization']}, assertions {'off' if build['b_ndebug'] == 'true' else 'on'}, "
+        f"sanitizers {build['b_sanitize']}: {'as shipped' if shipped else 'NOT as shipped'}")
     say(f"one core for the server, one for {load}" if cores()[0] is not None else
         f"fewer than two cores (or no taskset): server and {load} share, nothing is pinned")

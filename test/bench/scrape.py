@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Measures what a scrape of /metrics costs, beside a server that uses Go's client library.
+"""Measures what a scrape of /metrics costs, beside the floor and Go's client library.
 
 The peer (promhttp/) is built where Go is present, and has the series that a scrape of echod
-has: the same names, labels and buckets. In each round both are scraped by the same load
-generator over four connections that stay open, in each format, plain and gzipped, and each on
-a core of its own. CPU per scrape is all that the server's process took, the kernel's part
+has: the same names, labels and buckets. The floor (web_floor.c) does nothing but send the same
+bytes: no scrape can cost less. In each round all are scraped by the same load generator over
+four connections that stay open, in each format, plain and gzipped, and each on a core of its own. CPU per scrape is all that the server's process took, the kernel's part
 included; the loop's part of it is that of echod's first thread. What else runs on the machine
 only ever makes a round worse: so CPU is that of the cheapest round, and a rate that of the
 fastest.
@@ -13,12 +13,14 @@ Before that, each body is held against the strict readers of test/e2e, and again
 what that writes again says the same. After it calls are timed with and without eight scrapers.
 """
 import argparse
+import contextlib
 import gzip
 import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -45,7 +47,9 @@ TYPES = {
 CODINGS = ("identity", "gzip")
 FLAGS = ["--web.enable-openmetrics"]
 PEER = "client_golang"
+FLOOR = "floor"
 SERVERS[PEER] = (None, "/metrics", [])  # its arguments depend on the body that it is given
+SERVERS[FLOOR] = ("bench_web_floor", "/metrics", ["{port}"])
 TARGET_RATIO = 1 / 20
 TARGET_LOOP_US = 100
 
@@ -157,58 +161,72 @@ def check_formats(server, peer, results):
     return bodies
 
 
-def measure_speed(program, bodies, peer, rounds, scrapes, results):
+@contextlib.contextmanager
+def serving(name, program, core, body, *arguments):
+    """A server that reads on its standard input what it is to serve."""
+    with tempfile.TemporaryFile() as file:
+        file.write(body)
+        file.seek(0)
+        with Server(name, program, core, *arguments, stdin=file) as server:
+            yield server
+
+
+def measure_speed(programs, bodies, rounds, scrapes, results):
     """(format, coding) -> name -> rounds of (CPU us, loop us, scrapes per second)."""
     server_core, load_core = cores()
     rows = {}
+
+    def measure_one(server, port, count, shapes):
+        for name, coding in shapes:
+            row = speed_of(server, port, FORMATS[name][0], coding, count, load_core)
+            rows.setdefault((name, coding), {}).setdefault(server.name, []).append(row)
+
+    every = [(name, coding) for name in bodies for coding in CODINGS]
     for number in range(rounds):
         say(f"scrapes, round {number + 1} of {rounds}")
-        with Server("echod", program, server_core, *FLAGS) as server:
-            drive(program, server, 20000, load_core)
-            for shape, row in speed_of(server, server.web, bodies, scrapes, load_core):
-                rows.setdefault(shape, {}).setdefault("echod", []).append(row)
-        if not peer:
-            continue
-        kind, body = bodies.get("protobuf") or bodies["text"]
-        with tempfile.TemporaryFile() as file:
-            file.write(body)
-            file.seek(0)
-            with Server(PEER, peer, server_core, kind, "127.0.0.1:{port}", stdin=file) as server:
-                for shape, row in speed_of(server, server.port, bodies, max(scrapes // 20, 200), load_core):
-                    rows.setdefault(shape, {}).setdefault(PEER, []).append(row)
+        with Server("echod", programs["echod"], server_core, *FLAGS) as server:
+            drive(programs["echod"], server, 20000, load_core)
+            measure_one(server, server.web, scrapes, every)
+        for name in bodies if FLOOR in programs else ():
+            with serving(FLOOR, programs[FLOOR], server_core, bodies[name][1]) as server:
+                measure_one(server, server.port, scrapes, [(name, "identity")])
+        if PEER in programs:
+            kind, body = bodies.get("protobuf") or bodies["text"]
+            with serving(PEER, programs[PEER], server_core, body, kind, "127.0.0.1:{port}") as server:
+                measure_one(server, server.port, max(scrapes // 20, 200), every)
     report_speed(rows, results)
 
 
-def speed_of(server, port, bodies, scrapes, core):
-    for name in bodies:
-        for coding in CODINGS:
-            accept = FORMATS[name][0]
-            fetch(port, accept, coding)
-            storm(port, accept, coding, max(scrapes // 10, 50), core)
-            before = cpu(server.pid), cpu(server.pid, [server.pid])
-            rate = storm(port, accept, coding, scrapes, core)
-            took = cpu(server.pid) - before[0], cpu(server.pid, [server.pid]) - before[1]
-            yield (name, coding), (took[0] / scrapes * 1e6, took[1] / scrapes * 1e6, rate)
+def speed_of(server, port, accept, coding, scrapes, core):
+    fetch(port, accept, coding)
+    storm(port, accept, coding, max(scrapes // 10, 50), core)
+    before = cpu(server.pid), cpu(server.pid, [server.pid])
+    rate = storm(port, accept, coding, scrapes, core)
+    took = cpu(server.pid) - before[0], cpu(server.pid, [server.pid]) - before[1]
+    return took[0] / scrapes * 1e6, took[1] / scrapes * 1e6, rate
 
 
 def report_speed(rows, results):
     say()
-    say(f"{'format':22} {'server':16} CPU us/scrape   of it the loop's   scrapes/s   x {PEER}'s CPU")
+    say(f"{'format':22} {'server':16} CPU us/scrape   of it the loop's   scrapes/s   x {FLOOR}'s CPU   x {PEER}'s")
     judged = []
     for (name, coding), servers in rows.items():
         best = {}
         for server, measured in servers.items():
             costs, loops, rates = zip(*measured)
             best[server] = (min(costs), min(loops), max(rates))
-        ratio = best["echod"][0] / best[PEER][0] if PEER in best else None
+        ratios = {other: best["echod"][0] / best[other][0] for other in (FLOOR, PEER) if other in best}
         for server, (cost, loop, rate) in best.items():
+            own = server == "echod"
             say(f"{name + ', ' + coding:22} {server:16} {cost:13.1f}   "
-                + (f"{loop:17.1f}" if server == "echod" else f"{'':17}") + f"   {rate:9.0f}"
-                + (f"   1/{1 / ratio:.1f}" if ratio and server == "echod" else ""))
-        results.figures[f"{name}, {coding}"] = {"rounds": servers, "ratio": ratio}
-        judged.append((f"{name}, {coding}", ratio, best["echod"][1]))
+                + (f"{loop:17.1f}" if own else f"{'':17}") + f"   {rate:9.0f}   "
+                + (f"{ratios[FLOOR]:13.2f}" if own and FLOOR in ratios else f"{'':13}")
+                + (f"   1/{1 / ratios[PEER]:.1f}" if own and PEER in ratios else ""))
+        results.figures[f"{name}, {coding}"] = {"rounds": servers, "ratios": ratios}
+        judged.append((f"{name}, {coding}", ratios, best["echod"][1]))
     say()
-    for shape, ratio, loop in judged:
+    for shape, ratios, loop in judged:
+        ratio = ratios.get(PEER)
         met = None if ratio is None or "gzip" in shape else ratio <= TARGET_RATIO
         results.judge(f"{shape}: CPU of {PEER}'s", ratio, met, "mostly zlib's" if "gzip" in shape else
                       "at most 1/20 = 0.05")
@@ -217,34 +235,59 @@ def report_speed(rows, results):
 
 
 class Scrapers:
-    """Eight of them, who between them use every format, each at its own phase of the second."""
+    """Eight of them, who between them use every format, each at its own part of the second.
 
-    def __init__(self, port, bodies):
-        self.stop, self.taken, self.failed = threading.Event(), 0, []
+    One thread with connections that stay open: what a scraper itself costs is the caller's
+    core's, and would be taken for the server's delay.
+    """
+
+    def __init__(self, port, bodies, core):
         shapes = [(FORMATS[name][0], coding) for name in bodies for coding in CODINGS]
-        self.threads = [
-            threading.Thread(target=self.run, args=(port, *shapes[i % len(shapes)], i)) for i in range(SCRAPERS)
-        ]
+        self.port, self.core = port, core
+        self.requests = [self.request(*shapes[i % len(shapes)]) for i in range(SCRAPERS)]
+        self.stop, self.taken, self.failed, self.seconds = threading.Event(), 0, [], 0.0
+        self.thread = threading.Thread(target=self.run)
 
-    def run(self, port, accept, coding, number):
-        self.stop.wait(number / SCRAPERS / SCRAPES_PER_SECOND)
-        while not self.stop.is_set():
-            try:
-                fetch(port, accept, coding)
+    @staticmethod
+    def request(accept, coding):
+        return f"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nAccept-Encoding: {coding}\r\n\r\n".encode()
+
+    def run(self):
+        if self.core is not None:
+            os.sched_setaffinity(0, {self.core})  # this thread's alone
+        try:
+            peers = [socket.create_connection(("127.0.0.1", self.port), 10) for _ in self.requests]
+            room = bytearray(1 << 20)
+            began = time.monotonic()
+            while not self.stop.wait(began + self.taken / SCRAPERS / SCRAPES_PER_SECOND - time.monotonic()):
+                which = self.taken % SCRAPERS
+                peers[which].sendall(self.requests[which])
+                self.read_answer(peers[which], room)
                 self.taken += 1
-            except (OSError, Broken) as error:
-                self.failed.append(error)
-            self.stop.wait(1 / SCRAPES_PER_SECOND)
+        except (OSError, Broken) as error:
+            self.failed.append(error)
+        self.seconds = time.thread_time()
+
+    @staticmethod
+    def read_answer(peer, room):
+        length = whole = 0
+        while not whole or length < whole:
+            got = peer.recv_into(memoryview(room)[length:])
+            length += got
+            head = room.find(b"\r\n\r\n", 0, length)
+            if not got or head > 0 and not room.startswith(b"HTTP/1.1 200 "):
+                raise Broken(f"/metrics: {bytes(room[:min(length, 80)])}")
+            if head > 0 and not whole:
+                lines = bytes(room[:head]).lower().split(b"\r\n")
+                whole = head + 4 + next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
 
     def __enter__(self):
-        for thread in self.threads:
-            thread.start()
+        self.thread.start()
         return self
 
     def __exit__(self, *unused):
         self.stop.set()
-        for thread in self.threads:
-            thread.join()
+        self.thread.join()
 
 
 def render_us(port):
@@ -266,18 +309,21 @@ def timed_calls(program, server, seconds, core):
 def measure_calls(program, bodies, rounds, seconds, results):
     """The calls' p99, in turns without scrapers and with them: the best of each are compared."""
     server_core, load_core = cores()
-    quiet, beside = [], []
+    quiet, beside, taken = [], [], []
     say(f"calls at {CALLS_PER_SECOND}/s, without and with {SCRAPERS} scrapers, {rounds} times {seconds} s each")
     with Server("echod", program, server_core, *FLAGS) as server:
         for _ in range(rounds):
             quiet.append(timed_calls(program, server, seconds, load_core))
-            with Scrapers(server.web, bodies) as scrapers:
+            with Scrapers(server.web, bodies, load_core) as scrapers:
                 beside.append(timed_calls(program, server, seconds, load_core))
             if scrapers.failed:
                 raise Broken(f"a scrape failed: {scrapers.failed[0]}")
+            taken.append((scrapers.taken, scrapers.seconds))
         rendered = [render_us(server.web) for _ in range(100)]
     without, with_them = min(quiet), min(beside)
-    results.figures["calls"] = {"p99_us_without": quiet, "p99_us_with": beside}
+    results.figures["calls"] = {"p99_us_without": quiet, "p99_us_with": beside, "scrapes_and_their_cpu": taken}
+    say(f"scrapes meanwhile: {', '.join(str(count) for count, _ in taken)}; the scraper itself took "
+        f"{sum(cost for _, cost in taken) / rounds / seconds:.2%} of the calls' core")
     allowed = without + max(without * SLACK, SLACK_US)
     results.judge("calls: p99 of the service time beside scrapers", with_them, with_them <= allowed,
                   f"{without:.0f} us without; at most {allowed:.0f} us", " us")
@@ -299,12 +345,13 @@ def arguments():
     return parser.parse_args()
 
 
-def measure(chosen, program, peer, results):
+def measure(chosen, programs, results):
     rounds, scrapes, seconds = (1, 4000, 3) if chosen.quick else (3, 20000, 6)
+    program = programs["echod"]
     with Server("echod", program, cores()[0], *FLAGS) as server:
         drive(program, server, 20000, cores()[1])
-        bodies = check_formats(server, peer, results)
-    measure_speed(program, bodies, peer, rounds, scrapes, results)
+        bodies = check_formats(server, programs.get(PEER), results)
+    measure_speed(programs, bodies, rounds, scrapes, results)
     measure_calls(program, bodies, rounds, seconds, results)
 
 
@@ -314,16 +361,19 @@ def main():
     signal.signal(signal.SIGTERM, lambda *unused: sys.exit(143))
     if not shutil.which("h2load"):
         sys.exit("bench: no h2load: install package nghttp2-client")
-    programs, options = prepare(chosen.builddir, ["echod"])
-    program = chosen.program or programs.get("echod")
-    if not program:
+    programs, options = prepare(chosen.builddir, ["echod", FLOOR])
+    if chosen.program:
+        programs["echod"] = chosen.program
+    if "echod" not in programs:
         sys.exit("bench: echod does not build")
     peer = None if chosen.alone else build_peer(chosen.builddir)
+    if peer:
+        programs[PEER] = peer
     host = machine(options)
     describe(host, "the scraper")
     results = Results()
     try:
-        measure(chosen, program, peer, results)
+        measure(chosen, programs, results)
     except Broken as error:
         sys.exit(f"bench: {error}")
     path = chosen.json or os.path.join(chosen.builddir, "bench-scrape.json")
