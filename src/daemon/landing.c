@@ -222,6 +222,7 @@ static void put_faults(struct html *html, const struct landing *landing)
 		put_met(html, "calls met ", fault_name((enum fault_kind)kind, GRPC_OK),
 			met->by_kind[kind]);
 	}
+	put_met(html, "", "other calls that close took along", met->taken_along[0]);
 	HTML(html, "</tbody>\n</table>\n");
 	if (landing->takes_faults) {
 		HTML(html, "<p class=\"soft\">POST to <code>" CONFIG_PATH_FAULTS

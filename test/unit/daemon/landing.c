@@ -132,6 +132,7 @@ static void numbers_are_those_of_the_meters(void **state)
 	counter_add(echo->by_status[GRPC_CANCELLED], 60);
 	counter_add(f->faults.meters.by_status[GRPC_UNAVAILABLE], 499);
 	counter_add(f->faults.meters.by_kind[FAULT_RESET], 3);
+	counter_add(f->faults.meters.taken_along[0], 1813);
 	gauge_set(f->meters.doors[DOOR_GRPC].connection.active, 11);
 	assert_true(native_observe(echo->duration, 0.125));
 	text = get(f);
@@ -145,6 +146,7 @@ static void numbers_are_those_of_the_meters(void **state)
 	assert_null(strstr(text, "<th scope=\"row\">INTERNAL</th>"));
 	assert_has(text, "calls failed with UNAVAILABLE</th><td class=\"n\">499</td>");
 	assert_has(text, "calls met reset</th><td class=\"n\">3</td>");
+	assert_has(text, "other calls that close took along</th><td class=\"n\">1,813</td>");
 	assert_has(text, "1 call since the start, 125.0 ms on average");
 	assert_has(text, "<svg");
 }
