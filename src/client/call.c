@@ -33,14 +33,13 @@ static void on_message(struct grpc_call *grpc_call, const void *message)
 /* Whose doing it was, where the server says so. */
 static int tell_injected(struct buffer *text, const struct call_report *result)
 {
-	struct str word =
-		result->trailing ? metadata_get(result->trailing, STR("echod-fault")) : STR("");
 	char delay[TEXT_NUMBER_MAX];
 	int err = 0;
 
-	if (word.len > 0) {
+	if (result->injected.word != INJECTED_NOTHING) {
 		TEXT_PRINT(err, text, "; injected by the server (echod-fault: ");
-		TEXT_CHAIN(err, text_visible(text, word));
+		TEXT_CHAIN(err,
+			   text_visible(text, metadata_get(result->trailing, STR("echod-fault"))));
 		TEXT_PRINT(err, text, ")");
 		if (injected_changed(result->injected.word, result->status)) {
 			TEXT_PRINT(err, text, ", and the status was changed on its way");

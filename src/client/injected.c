@@ -47,9 +47,13 @@ static int64_t read_delay(struct str text)
 bool injected_read(const struct metadata_entry *entry, struct injected *injected)
 {
 	if (str_equal(entry->name, STR("echod-fault"))) {
-		injected->word = injected_word(entry->value);
+		if (injected->word == INJECTED_NOTHING) {
+			injected->word = injected_word(entry->value);
+		}
 	} else if (str_equal(entry->name, STR("echod-delay-ns"))) {
-		injected->delay_ns = read_delay(entry->value);
+		if (injected->delay_ns == 0) {
+			injected->delay_ns = read_delay(entry->value);
+		}
 	} else {
 		return false;
 	}

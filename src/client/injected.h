@@ -42,5 +42,5 @@ static inline bool injected_changed(enum injected_word word, enum grpc_status st
 	return word != INJECTED_NOTHING && word <= INJECTED_LAST_STATUS && (int)word != (int)status;
 }
 
-/* True: it is one of the two, and `injected` has it. */
+/* True: it is one of the two, and `injected` has it, unless it had one before. */
 bool injected_read(const struct metadata_entry *entry, struct injected *injected);

@@ -46,17 +46,14 @@ static double failed(const struct run *run)
 	return per_call(run, (double)recorder_failed(&run->results));
 }
 
-/* Below 0: no server says that it did. */
 static double injected(const struct run *run)
 {
-	uint64_t n = recorder_injected(&run->results);
-
-	return n > 0 ? per_call(run, (double)n) : -1;
+	return per_call(run, (double)recorder_injected(&run->results));
 }
 
 static double not_injected(const struct run *run)
 {
-	return injected(run) < 0 ? -1 : per_call(run, (double)recorder_not_injected(&run->results));
+	return per_call(run, (double)recorder_not_injected(&run->results));
 }
 
 static double unfinished(const struct run *run)
@@ -220,10 +217,14 @@ static void delta(struct page *page, const struct figure *figure, const struct r
 	page_print(page, "%*s", DELTA_COLUMNS, text);
 }
 
+/* Has any run something to show? Where none was failed on purpose, nothing is to be told apart. */
 static bool anywhere(const struct figure *figure, const struct run *const *runs, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (figure->kind == KIND_WORD || value_of(figure, runs[i]) > 0) {
+		double value = figure->value == not_injected ? injected(runs[i])
+							     : value_of(figure, runs[i]);
+
+		if (figure->kind == KIND_WORD || value > 0) {
 			return true;
 		}
 	}

@@ -29,14 +29,8 @@ MEASURE(offered, run->schedule.n > 0 ? run_offered_rate(run) : NAN)
 MEASURE(achieved, run_achieved_rate(run))
 MEASURE(done, (double)recorder_done(&run->results))
 MEASURE(failed, of_done(run, (double)recorder_failed(&run->results)))
-/* Of runs without any there is nothing to tell apart. */
-static double of_injected(const struct run *run, uint64_t number)
-{
-	return recorder_injected(&run->results) > 0 ? of_done(run, (double)number) : NAN;
-}
-
-MEASURE(injected, of_injected(run, recorder_injected(&run->results)))
-MEASURE(not_injected, of_injected(run, recorder_not_injected(&run->results)))
+MEASURE(injected, of_done(run, (double)recorder_injected(&run->results)))
+MEASURE(not_injected, of_done(run, (double)recorder_not_injected(&run->results)))
 MEASURE(deferred, (double)run->results.deferred)
 MEASURE(p50, quantile(run->results.latency_ok, .5))
 MEASURE(p90, quantile(run->results.latency_ok, .9))

@@ -37,7 +37,10 @@ static int tell_faults(struct buffer *out, const struct recorder *results)
 	const char *before = " (";
 	int err = 0;
 
-	if (others == 0) {
+	if (recorder_failed(results) == 0) {
+		TEXT_PRINT(err, out,
+			   "no call failed, though the server says that it injected faults");
+	} else if (others == 0) {
 		TEXT_PRINT(err, out, "all failures were injected by the server");
 	} else {
 		TEXT_PRINT(err, out,

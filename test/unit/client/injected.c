@@ -73,6 +73,25 @@ static void test_a_delay_that_cannot_be_is_none(void **state)
 	}
 }
 
+static void test_of_several_the_first_holds(void **state)
+{
+	const struct metadata_entry entries[] = {
+		{ .name = STR("echod-fault"), .value = STR("") },
+		{ .name = STR("echod-delay-ns"), .value = STR("x") },
+		{ .name = STR("echod-fault"), .value = STR("ABORTED") },
+		{ .name = STR("echod-delay-ns"), .value = STR("7") },
+		{ .name = STR("echod-delay-ns"), .value = STR("8") },
+	};
+	struct injected injected = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+		assert_true(injected_read(&entries[i], &injected));
+	}
+	assert_int_equal(injected.word, INJECTED_OTHER);
+	assert_int_equal(injected.delay_ns, 7);
+}
+
 static void test_a_status_that_was_changed(void **state)
 {
 	(void)state;
@@ -213,6 +232,23 @@ static void test_people_read_them_apart(void **state)
 	expect_part(run, "5 calls were delayed on purpose, by 1.200ms on average\n");
 	expect_part(run, "\ninjected delay 1.000ms");
 	expect_part(run, "\nwithout delay  2.000ms");
+}
+
+/* As behind who answers instead of a server that fails. */
+static void test_a_fault_without_a_failure_is_no_failure(void **state)
+{
+	struct run run;
+
+	(void)state;
+	assert_int_equal(run_init(&run), 0);
+	runs_plan(&run);
+	run.schedule.n = 0;
+	call(&run, GRPC_OK, (enum injected_word)GRPC_ABORTED, 0);
+	expect_part(&run,
+		    "\nno call failed, though the server says that it injected faults (ABORTED "
+		    "1); 1 ended with another status than was injected: somebody in between "
+		    "changed it\n");
+	run_deinit(&run);
 }
 
 static void check(struct run *run, const char *text, bool held, const char *measured)
@@ -378,21 +414,55 @@ static void test_other_formats_have_them(void **state)
 	buffer_free(&out);
 }
 
+/* One of two calls failed, and nobody says that it was on purpose. */
+static void test_beside_injected_failures_others_are_others(void **state)
+{
+	const struct report_style style = { .columns = 80 };
+	const struct run *runs[2] = { *state };
+	struct buffer out = BUFFER_INIT;
+	struct run other;
+
+	assert_int_equal(run_init(&other), 0);
+	runs_plan(&other);
+	other.schedule.n = 0;
+	call(&other, GRPC_OK, INJECTED_NOTHING, 0);
+	call(&other, GRPC_UNAVAILABLE, INJECTED_NOTHING, 0);
+	runs[1] = &other;
+	assert_int_equal(report_compare_text(&out, runs, 2, &style), 0);
+	assert_int_equal(buffer_append(&out, "", 1), 0);
+	expect_in(&out, "  injected                  29.4 %           0 %");
+	expect_in(&out, "  not injected              11.8 %        50.0 %");
+	buffer_clear(&out);
+	assert_int_equal(report_html(&out, runs, 2), 0);
+	assert_int_equal(buffer_append(&out, "", 1), 0);
+	expect_in(&out, "failed else</th><td class=\"n\">11.8 %</td><td class=\"n\">50.0 %<");
+	buffer_clear(&out);
+	runs[0] = &other; /* nothing is to be told apart */
+	assert_int_equal(report_compare_text(&out, runs, 2, &style), 0);
+	assert_int_equal(buffer_append(&out, "", 1), 0);
+	assert_null(strstr((const char *)buffer_data(&out), "injected"));
+	buffer_free(&out);
+	run_deinit(&other);
+}
+
 int main(void)
 {
 #define RUN(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words_are_those_of_the_server),
 		cmocka_unit_test(test_a_delay_that_cannot_be_is_none),
+		cmocka_unit_test(test_of_several_the_first_holds),
 		cmocka_unit_test(test_a_status_that_was_changed),
 		RUN(test_they_are_counted_beside_what_they_are),
 		RUN(test_who_met_no_server_met_no_fault),
 		RUN(test_people_read_them_apart),
+		cmocka_unit_test(test_a_fault_without_a_failure_is_no_failure),
 		RUN(test_they_can_be_asserted),
 		RUN(test_json_says_all_of_it_and_comes_back),
 		RUN(test_a_report_from_before_there_were_any_is_read),
 		RUN(test_counts_that_cannot_be_are_refused),
 		RUN(test_other_formats_have_them),
+		RUN(test_beside_injected_failures_others_are_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
