@@ -1,11 +1,20 @@
 #include "metrics/exposition.h"
 
 #include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
+
 #define LARGEST_EXACT 0x1p53 /* whole numbers up to here are exact */
+
+/* Where the terms of by_integers() fit into 128 bits. */
+#define FROM 0x1p-16
+#define TO   0x1p100
+
+__extension__ typedef unsigned __int128 u128;
 
 /* 0.d1 d2 ... dn * 10^point */
 struct decimal {
@@ -33,6 +42,88 @@ static void from_whole(uint64_t number, struct decimal *ret)
 		ret->digits[i] = reversed[n - 1 - i];
 	}
 	ret->n = ret->point = n;
+}
+
+static u128 power_of_ten(int n)
+{
+	u128 power = 1;
+
+	while (n-- > 0) {
+		power *= 10;
+	}
+	return power;
+}
+
+/* What reads back as a value, between `low` and `high`; all of them in units of 1 / `unit`. */
+struct span {
+	u128 low, value, high, unit;
+	bool closed; /* the ends are in it */
+};
+
+/*
+ * The span of a value times 10^power. The neighbours of m * 2^e are one 2^e away, that below
+ * a power of two half of it; what lies nearer than half of that reads back, and what lies
+ * half way goes to the even one.
+ */
+static struct span span_of(double value, int power)
+{
+	int exponent;
+	uint64_t m = (uint64_t)(frexp(value, &exponent) * 0x1p53);
+	u128 unit = 4, up = power > 0 ? power_of_ten(power) : 1;
+	struct span span;
+
+	exponent -= 53;
+	if (exponent > 0) {
+		up <<= exponent;
+	} else {
+		unit <<= -exponent;
+	}
+	span.value = 4 * m * up;
+	span.low = span.value - (m == 1ull << 52 ? 1 : 2) * up;
+	span.high = span.value + 2 * up;
+	span.unit = power < 0 ? unit * power_of_ten(-power) : unit;
+	span.closed = m % 2 == 0;
+	return span;
+}
+
+/* Value / unit, to the nearest whole number; from half way to the even one. */
+static uint64_t nearest(const struct span *span)
+{
+	uint64_t below = (uint64_t)(span->value / span->unit);
+	u128 rest = span->value % span->unit, other = span->unit - rest;
+
+	return rest > other || (rest == other && below % 2 == 1) ? below + 1 : below;
+}
+
+/*
+ * The fewest digits that read back as `value`, by whole numbers alone: at 17 digits or 18
+ * there is at least one in the span; each digit less leaves a tenth of them, until none.
+ * False: the value is out of the range where that works.
+ */
+static bool by_integers(double value, struct decimal *ret)
+{
+	int power, exponent;
+	uint64_t low, high, best;
+	struct span span;
+
+	if (value < FROM || value > TO) {
+		return false;
+	}
+	frexp(value, &exponent);
+	power = 16 - (int)floor((exponent - 1) * 0.30103); /* the logarithm of 2 */
+	span = span_of(value, power);
+	low = (uint64_t)((span.low + span.unit - (span.closed ? 1 : 0)) / span.unit);
+	high = (uint64_t)((span.high - (span.closed ? 0 : 1)) / span.unit);
+	while ((low + 9) / 10 <= high / 10) {
+		low = (low + 9) / 10;
+		high /= 10;
+		span.unit *= 10;
+		power--;
+	}
+	best = nearest(&span);
+	from_whole(MIN(MAX(best, low), high), ret);
+	ret->point -= power;
+	return true;
 }
 
 /*
@@ -72,7 +163,7 @@ static bool next_reads_back(double value, struct decimal *decimal)
 }
 
 /*
- * The fewest digits that read back as `value`. A decimal of up to 15 digits
+ * The same, for any value, by trying. A decimal of up to 15 digits
  * survives the way into a double and back, so where 15 digits read back they
  * are the shortest form with zeros behind it; only subnormal numbers, which
  * hold fewer, are tried from one digit on. Otherwise 16 suffice, or 17.
@@ -81,7 +172,7 @@ static bool next_reads_back(double value, struct decimal *decimal)
  * Of 16 digits the nearest number may then lie below and belong to the
  * neighbour, while the next one up still belongs to `value`.
  */
-static void shortest(double value, struct decimal *ret)
+static void by_printf(double value, struct decimal *ret)
 {
 	int digits = value < DBL_MIN ? 1 : DBL_DIG;
 
@@ -165,8 +256,8 @@ size_t exposition_format_double(double value, char text[32])
 	}
 	if (value <= LARGEST_EXACT && value == (double)(uint64_t)value) {
 		from_whole((uint64_t)value, &decimal);
-	} else {
-		shortest(value, &decimal);
+	} else if (!by_integers(value, &decimal)) {
+		by_printf(value, &decimal);
 	}
 	strip_zeros(&decimal);
 	/*

@@ -149,12 +149,70 @@ static void reads_back_and_is_shortest(void **state)
 	}
 }
 
+/* The fewest digits of printf's that read back, by trying them all; as C prints them. */
+static void print_by_trying(double value, char text[40])
+{
+	for (int digits = 0; digits < 17; digits++) {
+		snprintf(text, 40, "%.*e", digits, value);
+		if (strtod(text, NULL) == value) {
+			return;
+		}
+	}
+}
+
+/* The same digits, where no power of two makes printf's nearest one a neighbour's. */
+static void assert_digits(double value)
+{
+	char text[33], own[40], tried[40];
+
+	text[exposition_format_double(value, text)] = '\0';
+	assert_true(strtod(text, NULL) == value);
+	print_by_trying(value, tried);
+	snprintf(own, sizeof(own), "%.*e", (int)(strcspn(tried, "e") - (tried[1] == '.' ? 2 : 1)),
+		 strtod(text, NULL));
+	assert_string_equal(own, tried);
+	assert_true(strlen(text) <= strlen(tried) + 4); /* no digits that are not needed */
+}
+
+/*
+ * Sums of times as servers have them, numbers half way between shorter ones, and what lies
+ * at the ends of each power of two and ten.
+ */
+static void digits_are_printfs(void **state)
+{
+	struct random random;
+
+	(void)state;
+	random_seed(&random, 43);
+	for (int i = 0; i < 100000; i++) {
+		double value = (double)(random_next(&random) >> random_below(&random, 64)) / 1e9;
+
+		if (value > 0) {
+			assert_digits(value);
+			assert_digits(ldexp(value, 40));
+			assert_digits(value + 0.5);
+		}
+	}
+	for (int e = -60; e < 120; e++) {
+		assert_digits(nextafter(ldexp(1, e), INFINITY));
+		assert_digits(nextafter(ldexp(1, e), 0));
+		assert_digits(ldexp(3, e));
+	}
+	for (int e = -8; e < 40; e++) {
+		assert_digits(pow(10, e));
+		assert_digits(nextafter(pow(10, e), INFINITY));
+		assert_digits(nextafter(pow(10, e), 0));
+		assert_digits(5.5 * pow(10, e));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prints_as_go_does),
 		cmocka_unit_test(the_locale_changes_nothing),
 		cmocka_unit_test(reads_back_and_is_shortest),
+		cmocka_unit_test(digits_are_printfs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
