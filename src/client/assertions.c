@@ -332,10 +332,12 @@ static uint64_t count_goaways(const struct recorder *results)
 
 /*
  * Calls of which the two ends tell otherwise, each once: one that was lost has another
- * status here, or none there; so what lacks and what is too much are the same calls.
+ * status here, or none there; so what lacks and what is too much are the same calls. One
+ * that hung on purpose until its deadline was answered there and given up here.
  */
 static uint64_t count_unreconciled(const struct run_reconciliation *both)
 {
+	uint64_t hung = MIN(both->answer_lost, both->explained[GRPC_DEADLINE_EXCEEDED]);
 	uint64_t lacking = 0, surplus = 0, calls;
 
 	for (size_t i = 0; i < GRPC_STATUS_COUNT; i++) {
@@ -349,7 +351,7 @@ static uint64_t count_unreconciled(const struct run_reconciliation *both)
 	}
 	calls = MAX(both->sent, both->received) - MIN(both->sent, both->received);
 	if (both->by_call) {
-		calls = both->never_arrived + both->arrived_twice + both->answer_lost;
+		calls = both->never_arrived + both->arrived_twice + both->answer_lost - hung;
 	}
 	return MAX(calls, MAX(lacking, surplus));
 }

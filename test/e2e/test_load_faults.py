@@ -74,8 +74,12 @@ def test_ends_of_calls_that_say_less(serve, run, fault, ends, told):
 
 def test_a_hang_that_a_deadline_ends_is_explained(serve, run):
     server = serve("--echo.abort=hang:10", *EVERY_NTH)
-    result, _ = load(run, "--count=500", "--concurrency=50", "--timeout=500ms", reconciled(server), server.grpc)
+    result, _ = load(
+        run, "--count=500", "--concurrency=50", "--timeout=500ms", reconciled(server), "--assert=unreconciled==0",
+        server.grpc,
+    )
     told = result["reconciliation"]
+    assert result["assertions"][0]["held"], told
     assert status(result, "DEADLINE_EXCEEDED") == told["faults"]["hang"] == 50
     assert told["difference"] == told["explained"], told  # whosever deadline was the first
 

@@ -243,6 +243,10 @@ static void test_an_unreconciled_call_is_counted_once(void **state)
 	both->by_call = true; /* one arrived twice while another did not */
 	both->arrived_twice = both->never_arrived = 1;
 	check(run, "unreconciled==2", true, "2");
+	both->answer_lost = 4; /* three of them hung, and had their deadline here */
+	both->by_status[GRPC_DEADLINE_EXCEEDED] = 3;
+	both->explained[GRPC_DEADLINE_EXCEEDED] = 3;
+	check(run, "unreconciled==3", true, "3");
 }
 
 static void test_all_of_them_must_hold(void **state)
