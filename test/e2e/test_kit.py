@@ -119,6 +119,8 @@ def test_shortened_rules_differ_in_their_times_alone(tmp_path):
         ("  expr: rate(x[5m:1m])\n", "line 1: no time follows '['"),
         ("a:\n  for: soon\n", "line 2: no time follows 'for:'"),
         ("  expr: x offset -5m\n", "line 1: no time follows 'offset'"),
+        ("  expr: x offset\n    5m\n", "line 1: no time follows 'offset'"),
+        ("  keep_firing_for: long\n", "line 1: no time follows 'keep_firing_for:'"),
         ("  for: 7ms\n", "line 1: '7ms' is no whole number of milliseconds times 20"),
     ],
 )
@@ -126,6 +128,17 @@ def test_what_shorten_does_not_understand_it_refuses(text, complaint):
     done = shorten(20, text=text)
     assert (done.returncode, done.stdout) == (1, "")
     assert complaint in done.stderr
+
+
+@pytest.mark.parametrize("key", ["for", "interval", "keep_firing_for", "query_offset", "- interval"])
+def test_the_time_of_each_key_is_shortened(key):
+    assert shorten(20, text=f"  {key}: 1h10m\n").stdout.splitlines()[1] == f"  {key}: 210s"
+
+
+def test_shorten_says_that_nobody_took_its_rules():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([SHORTEN, "20", RULES], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "shorten: [Errno 28] No space left on device\n")
 
 
 @pytest.mark.parametrize("arguments", [(), (0,), ("-1",), ("many",), (1, 2, 3)])
