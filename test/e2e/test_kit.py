@@ -202,6 +202,13 @@ def test_no_two_panels_share_a_place():
                 taken[x, y] = panel["title"]
 
 
+def test_calls_taken_along_are_shown_where_the_ledger_has_them_nowhere_else():
+    """Those with a fault of their own are in it as that fault too."""
+    found = [each for _, each in expressions() if "echod_fault_calls_taken_along_total" in each]
+    assert len(found) == 2
+    assert all('echod_fault_calls_taken_along_total{fault="none",' in each for each in found)
+
+
 def test_a_bucket_with_a_whole_bound_is_matched_in_both_spellings():
     for text in [RULES.read_text()] + [expression for _, expression in expressions()]:
         assert not re.search(r'le="\d+(\.0)?"', text), text
