@@ -59,9 +59,12 @@ static bool named_before(struct str named[], size_t *n, struct str name)
 	return false;
 }
 
-/* 0; -EINVAL with a line that says what is wrong; or -ENOMEM. */
-static int read_form(struct str body, struct arena *arena, struct faults_plan *plan, char *error,
-		     size_t size)
+/*
+ * 0; -EINVAL with a line that says what is wrong; or -ENOMEM. `ret_drawn`: the form names
+ * a part that is drawn.
+ */
+static int read_form(struct str body, struct arena *arena, struct faults_plan *plan,
+		     bool *ret_drawn, char *error, size_t size)
 {
 	struct form_field field;
 	struct str named[PARTS_MOST];
@@ -80,6 +83,7 @@ static int read_form(struct str body, struct arena *arena, struct faults_plan *p
 			snprintf(error, size, "%.32s is there twice", field.name.data);
 			return -EINVAL;
 		}
+		*ret_drawn = *ret_drawn || faults_part_is_drawn(field.name.data);
 	}
 	if (got == -EINVAL) {
 		snprintf(error, size, "the form has an escape that is none");
@@ -100,6 +104,7 @@ void faults_page_post(void *user, const struct http1_request *request,
 	struct faults_plan plan = page->faults->plan;
 	char error[384] = "";
 	struct arena arena;
+	bool drawn = false;
 	int err;
 
 	if (!page->enabled) {
@@ -111,7 +116,7 @@ void faults_page_post(void *user, const struct http1_request *request,
 		return;
 	}
 	arena_init(&arena, NULL, 0, 4 * FAULTS_PAGE_MAX_BYTES + 4096);
-	err = read_form(request->body, &arena, &plan, error, sizeof(error));
+	err = read_form(request->body, &arena, &plan, &drawn, error, sizeof(error));
 	arena_reset(&arena);
 	if (err == -EINVAL) {
 		options_one_line(error);
@@ -119,8 +124,13 @@ void faults_page_post(void *user, const struct http1_request *request,
 		return;
 	}
 	set_text(response, 200, err < 0 ? err : faults_plan_print(&plan, &response->body));
-	if (response->status == 200) {
-		faults_use(page->faults, &plan, random_next(page->random));
-		page->changed(page->user);
+	if (response->status != 200) {
+		return;
 	}
+	if (drawn) {
+		faults_use(page->faults, &plan, random_next(page->random));
+	} else {
+		faults_adjust(page->faults, &plan);
+	}
+	page->changed(page->user);
 }

@@ -36,6 +36,11 @@ void faults_use(struct faults *faults, const struct faults_plan *plan, uint64_t 
 	*faults = fresh;
 }
 
+void faults_adjust(struct faults *faults, const struct faults_plan *plan)
+{
+	faults->plan = *plan;
+}
+
 /* --- the dice ------------------------------------------------------------------ */
 
 static const struct fault *throw_die(const struct fault_list *list, uint64_t *drawn)

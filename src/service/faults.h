@@ -137,6 +137,11 @@ int faults_plan_check(const struct faults_plan *plan, char *why, size_t size);
  */
 int faults_plan_set(struct faults_plan *plan, const char *name, const char *value, char *why,
 		    size_t size);
+/*
+ * Whether that part says what is drawn for a call: all but "hang-limit" and "health" do.
+ * False also where there is no such part.
+ */
+bool faults_part_is_drawn(const char *name);
 /* Every part, a line each: "delay=50ms\n"; what faults_plan_set() takes. 0 or -ENOMEM. */
 int faults_plan_print(const struct faults_plan *plan, struct buffer *out);
 
@@ -193,6 +198,8 @@ void faults_register(struct faults *faults, struct build *build);
  * `seed`: where the plan has none.
  */
 void faults_use(struct faults *faults, const struct faults_plan *plan, uint64_t seed);
+/* The same where no part that is drawn was set: dice and accumulators go on. */
+void faults_adjust(struct faults *faults, const struct faults_plan *plan);
 /* Of a call that arrives. */
 void faults_draw(struct faults *faults, struct faults_draw *ret);
 /* A call has met it: counts, if it is one. */

@@ -266,25 +266,46 @@ static int print_health(const struct faults_plan *plan, struct buffer *out)
 
 static const struct part {
 	const char *name;
+	bool drawn;
 	int (*set)(struct faults_plan *plan, const char *value, char *why, size_t size);
 	int (*print)(const struct faults_plan *plan, struct buffer *out);
 } parts[] = {
-	{ "delay", set_delay, print_delay },    { "status", set_status, print_status },
-	{ "abort", set_abort, print_abort },    { "fault-mode", set_mode, print_mode },
-	{ "seed", set_seed, print_seed },       { "hang-limit", set_hang_limit, print_hang_limit },
-	{ "health", set_health, print_health },
+	{ "delay", true, set_delay, print_delay },
+	{ "status", true, set_status, print_status },
+	{ "abort", true, set_abort, print_abort },
+	{ "fault-mode", true, set_mode, print_mode },
+	{ "seed", true, set_seed, print_seed },
+	{ "hang-limit", false, set_hang_limit, print_hang_limit },
+	{ "health", false, set_health, print_health },
 };
+
+static const struct part *part_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		if (strcmp(name, parts[i].name) == 0) {
+			return &parts[i];
+		}
+	}
+	return NULL;
+}
 
 int faults_plan_set(struct faults_plan *plan, const char *name, const char *value, char *why,
 		    size_t size)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		if (strcmp(name, parts[i].name) == 0) {
-			return parts[i].set(plan, value, why, size);
-		}
+	const struct part *part = part_of(name);
+
+	if (!part) {
+		snprintf(why, size, "is no part of a plan");
+		return -1;
 	}
-	snprintf(why, size, "is no part of a plan");
-	return -1;
+	return part->set(plan, value, why, size);
+}
+
+bool faults_part_is_drawn(const char *name)
+{
+	const struct part *part = part_of(name);
+
+	return part && part->drawn;
 }
 
 int faults_plan_print(const struct faults_plan *plan, struct buffer *out)

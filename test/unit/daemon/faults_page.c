@@ -141,6 +141,42 @@ static void a_plan_in_progress_is_kept_where_a_form_is_refused(void **state)
 	assert_true(f->faults.owed[0] == owed);
 }
 
+/* An exact run stays exact while health turns red; but a part that is drawn starts it again. */
+static void health_and_the_hang_limit_leave_the_dice_alone(void **state)
+{
+	static const struct {
+		const char *form;
+		bool begins_anew;
+	} table[] = {
+		{ "health=not-serving", false },
+		{ "hang-limit=3s", false },
+		{ "hang-limit=2s&health=serving", false },
+		{ "status=UNAVAILABLE:30", true }, /* what it was */
+		{ "health=not-serving&status=UNAVAILABLE:30", true },
+		{ "status=UNAVAILABLE:30&health=serving", true },
+		{ "abort=none", true },
+		{ "delay=none", true },
+		{ "fault-mode=every-nth", true },
+		{ "seed=0", true },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		struct random before;
+		uint64_t owed;
+
+		assert_int_equal(ask(f, FORM, "status=UNAVAILABLE:30&fault-mode=every-nth"), 200);
+		faults_draw(&f->faults, &(struct faults_draw){ 0 });
+		owed = f->faults.owed[0];
+		before = f->faults.delay_dice;
+		assert_int_equal(ask(f, FORM, table[i].form), 200);
+		assert_int_equal(f->faults.owed[0], table[i].begins_anew ? 0 : owed);
+		assert_int_equal(memcmp(&f->faults.delay_dice, &before, sizeof(before)) != 0,
+				 table[i].begins_anew);
+	}
+	assert_int_equal(f->changed, 2 * ARRAY_SIZE(table));
+}
+
 static void only_who_may_changes_it_and_only_with_a_form(void **state)
 {
 	struct fixture *f = *state;
@@ -193,6 +229,7 @@ int main(void)
 		TEST(what_a_form_names_changes_and_the_rest_stays),
 		TEST(what_a_form_gets_wrong_changes_nothing),
 		TEST(a_plan_in_progress_is_kept_where_a_form_is_refused),
+		TEST(health_and_the_hang_limit_leave_the_dice_alone),
 		TEST(only_who_may_changes_it_and_only_with_a_form),
 		TEST(without_memory_the_plan_stays),
 	};
