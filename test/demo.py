@@ -13,6 +13,7 @@ Everything listens on loopback, on the usual ports or the next free ones, and is
 an interrupt too; the files are in a temporary directory that is removed.
 """
 import ctypes
+import errno
 import json
 import math
 import os
@@ -147,15 +148,21 @@ class Children:
             raise Failed(f"{what} ended with {child.returncode}:\n{child.log.read_text(errors='replace')}")
 
 
+def taken(family, host, port):
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE or family == socket.AF_INET
+    return False
+
+
 def free_port(first):
-    """The first port from there on that can be bound."""
+    """The first port from there on that nobody has, in either of the families that "localhost" may mean."""
     for port in range(first, 65536):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if not taken(socket.AF_INET, "127.0.0.1", port) and not (
+                socket.has_ipv6 and taken(socket.AF_INET6, "::1", port)):
             return port
     raise Failed("no free port")
 
@@ -411,6 +418,11 @@ def main(arguments):
             children.stop_all(patience=0.5)  # not for as long as the calls in flight would take
             print("demo: interrupted", file=sys.stderr)
             return 130
+        except OSError as error:  # whoever read this has gone, or there is no such program
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            children.stop_all(patience=0.5)
+            print(f"demo: {error}", file=sys.stderr)
+            return 1
         finally:
             children.stop_all()
     return 0

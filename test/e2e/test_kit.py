@@ -1,10 +1,12 @@
 """The kit under config/: rules that Prometheus takes, alerts with their times, a dashboard whose every query
 finds something at a live echod."""
+import importlib.util
 import json
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -405,11 +407,49 @@ def test_an_interrupted_demo_leaves_nothing_behind(echod, tmp_path, number):
         assert not list(tmp_path.iterdir())
 
 
+def test_a_demo_that_nobody_reads_is_over(echod, tmp_path):
+    demo = subprocess.Popen(
+        [ROOT / "test/demo.py", echod, "load"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env=environment({"TMPDIR": str(tmp_path)}),
+    )
+    try:
+        until(lambda: len(children_of(demo.pid)) == 2, "a server and a client")
+        left = [pathlib.Path(f"/proc/{child}") for child in children_of(demo.pid)]
+        demo.stdout.close()
+        assert demo.stderr.read() == "demo: [Errno 32] Broken pipe\n"
+        assert demo.wait(20) == 1
+    finally:
+        demo.kill()
+        demo.stderr.close()
+    assert not any(map(running, left))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_demo_of_nothing_says_so(tmp_path):
+    done = subprocess.run(
+        [ROOT / "test/demo.py", tmp_path / "echod", "load"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "No such file" in done.stderr
+
+
 def running(process):
     try:
         return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("family, host", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_the_demo_takes_no_port_that_is_another_servers_on_localhost(family, host):
+    spec = importlib.util.spec_from_file_location("demo", ROOT / "test/demo.py")
+    demo = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(demo)
+    with socket.socket(family) as other:
+        other.bind((host, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert demo.free_port(port) > port
 
 
 @pytest.mark.parametrize("arguments", [(), ("echod", "everything")])
