@@ -55,13 +55,10 @@ static int grow(struct buffer *buffer, size_t n)
 	return 0;
 }
 
-uint8_t *buffer_reserve(struct buffer *buffer, size_t n)
+uint8_t *buffer_reserve_slow(struct buffer *buffer, size_t n)
 {
 	size_t len = buffer_len(buffer);
 
-	if (buffer->memory && n <= buffer->capacity - buffer->end) {
-		return buffer->memory + buffer->end;
-	}
 	/*
 	 * Moving pays where at least as many bytes were consumed as have to move:
 	 * each byte consumed then pays for one byte moved, and a long queue that is

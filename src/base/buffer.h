@@ -62,7 +62,14 @@ void buffer_trim(struct buffer *buffer, size_t keep);
  * NULL without memory. Follow with buffer_commit(). Grows by doubling; moves
  * the content to the front where that suffices.
  */
-uint8_t *buffer_reserve(struct buffer *buffer, size_t n);
+uint8_t *buffer_reserve_slow(struct buffer *buffer, size_t n); /* the rare part */
+static inline uint8_t *buffer_reserve(struct buffer *buffer, size_t n)
+{
+	if (buffer->memory && n <= buffer->capacity - buffer->end) {
+		return buffer->memory + buffer->end;
+	}
+	return buffer_reserve_slow(buffer, n);
+}
 
 static inline void buffer_commit(struct buffer *buffer, size_t n)
 {

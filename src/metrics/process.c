@@ -96,37 +96,42 @@ static bool read_value(void *user, double *ret)
 }
 
 /*
+ * The number in a field `n` further on, and the space after it; `field` is at the space
+ * before its own, or NULL where there was none.
+ */
+static double number_after(char **field, int n)
+{
+	while (*field && n-- > 0) {
+		*field = strchr(*field + 1, ' ');
+	}
+	return *field ? (double)strtoll(*field, field, 10) : 0;
+}
+
+/*
  * Fields 20, 23 and 24 of proc(5) stat. The second, a name in brackets, may hold
  * spaces and brackets.
  */
 static void sample_stat(struct process_metrics *process)
 {
-	char text[1024], *after;
-	unsigned long virtual_bytes;
-	long threads, resident_pages;
-	ssize_t n;
+	static const enum process_value values[] = { VALUE_THREADS, VALUE_VIRTUAL, VALUE_RESIDENT };
+	static const int further[] = { 17, 2, 0 }; /* from behind the name; from there */
+	char text[1024], *field = NULL;
+	ssize_t n = -1;
 
-	process->values[VALUE_THREADS].known = false;
-	process->values[VALUE_VIRTUAL].known = false;
-	process->values[VALUE_RESIDENT].known = false;
-	if (process->stat_fd < 0) {
-		return;
+	if (process->stat_fd >= 0) {
+		n = pread(process->stat_fd, text, sizeof(text) - 1, 0);
 	}
-	n = pread(process->stat_fd, text, sizeof(text) - 1, 0);
-	if (n <= 0) {
-		return;
+	if (n > 0) {
+		text[n] = '\0';
+		field = strrchr(text, ')');
+		field = field ? field + 1 : NULL;
 	}
-	text[n] = '\0';
-	after = strrchr(text, ')');
-	if (!after || sscanf(after + 1,
-			     " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
-			     " %ld %*s %*s %lu %ld",
-			     &threads, &virtual_bytes, &resident_pages) != 3) {
-		return;
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		double number = number_after(&field, further[i]);
+
+		process->values[values[i]] = (struct value){ field != NULL, number };
 	}
-	set(process, VALUE_THREADS, (double)threads);
-	set(process, VALUE_VIRTUAL, (double)virtual_bytes);
-	set(process, VALUE_RESIDENT, (double)resident_pages * (double)sysconf(_SC_PAGESIZE));
+	process->values[VALUE_RESIDENT].number *= (double)sysconf(_SC_PAGESIZE);
 }
 
 static void sample_cpu(struct process_metrics *process)

@@ -11,11 +11,13 @@
 #include "metrics/exposition.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "metrics/protobuf_p.h"
 
 /* The wire types (Protocol Buffers, Encoding): what follows a field's number. */
 enum { VARINT, FIXED64, DELIMITED };
@@ -114,18 +116,23 @@ static void put_double(struct writer *writer, unsigned field, double value)
 	uint64_t bits;
 
 	memcpy(&bits, &value, sizeof(bits));
+	bits = htole64(bits);
 	put_tag(writer, field, FIXED64);
-	for (size_t i = 0; i < sizeof(bits); i++) {
-		*writer->at++ = (uint8_t)(bits >> 8 * i);
-	}
+	memcpy(writer->at, &bits, sizeof(bits));
+	writer->at += sizeof(bits);
+}
+
+static void put_bytes(struct writer *writer, const void *bytes, size_t len)
+{
+	memcpy(writer->at, bytes, len);
+	writer->at += len;
 }
 
 static void put_text(struct writer *writer, unsigned field, const char *text, size_t len)
 {
 	put_tag(writer, field, DELIMITED);
 	put_varint(writer, len);
-	memcpy(writer->at, text, len);
-	writer->at += len;
+	put_bytes(writer, text, len);
 }
 
 /* From here on what is written belongs to one message: its length goes where this says. */
@@ -139,12 +146,15 @@ static void end(struct writer *writer, uint8_t *length)
 {
 	size_t len = (size_t)(writer->at - length) - 1;
 	uint8_t bytes[VARINT_MOST];
-	size_t n = (size_t)(encode_varint(bytes, len) - bytes);
+	size_t n;
 
-	if (n > 1) {
-		memmove(length + n, length + 1, len);
-		writer->at += n - 1;
+	if (len < 0x80) {
+		*length = (uint8_t)len;
+		return;
 	}
+	n = (size_t)(encode_varint(bytes, len) - bytes);
+	memmove(length + n, length + 1, len);
+	writer->at += n - 1;
 	memcpy(length, bytes, n);
 }
 
@@ -157,6 +167,27 @@ static void put_label(struct writer *writer, unsigned field, const char *name, c
 	put_text(writer, LABEL_NAME, name, strlen(name));
 	put_text(writer, LABEL_VALUE, value, strlen(value));
 	end(writer, at);
+}
+
+size_t protobuf_labels_room(const struct family_view *family, const char *const *values)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < family->n_labels; i++) {
+		room += LABEL_ROOM + strlen(family->label_names[i]) + strlen(values[i]);
+	}
+	return room;
+}
+
+uint8_t *protobuf_put_labels(uint8_t *at, const struct family_view *family,
+			     const char *const *values)
+{
+	struct writer writer = { .at = at };
+
+	for (size_t i = 0; i < family->n_labels; i++) {
+		put_label(&writer, METRIC_LABEL, family->label_names[i], values[i]);
+	}
+	return writer.at;
 }
 
 static void put_exemplar(struct writer *writer, unsigned field, const struct exemplar *exemplar)
@@ -332,7 +363,7 @@ static int protobuf_family(void *user, const struct family_view *family)
 /* The most that a sample can take. */
 static size_t sample_room(const struct family_view *family, const struct sample_view *sample)
 {
-	size_t room = 2 * MESSAGE_ROOM + sample->labels.len + family->n_labels * LABEL_ROOM;
+	size_t room = 2 * MESSAGE_ROOM + sample->label_pairs.len;
 
 	switch (family->type) {
 	case METRIC_HISTOGRAM:
@@ -359,9 +390,7 @@ static int protobuf_sample(void *user, const struct family_view *family,
 		return -ENOMEM;
 	}
 	at = begin(writer, FAMILY_METRIC);
-	for (size_t i = 0; i < family->n_labels; i++) {
-		put_label(writer, METRIC_LABEL, family->label_names[i], sample->label_values[i]);
-	}
+	put_bytes(writer, sample->label_pairs.data, sample->label_pairs.len);
 	switch (family->type) {
 	case METRIC_COUNTER:
 	case METRIC_GAUGE:

@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include "metrics/exposition.h"
+#include "metrics/protobuf_p.h"
 #include "metrics/text_p.h"
 
 struct hook {
@@ -34,13 +35,18 @@ struct family {
 	size_t place[METRIC_MAX_LABELS];
 };
 
+/*
+ * In the order in which a walk needs it. What was written once and for all lies behind the
+ * cell: the head of its lines, and then its labels as protobuf has them.
+ */
 struct child {
 	struct family *family;
-	const char *label_values[METRIC_MAX_LABELS]; /* in the order of the view's names */
-	struct str labels;                           /* written once, behind the cell */
-	bool (*read)(void *user, double *ret);       /* a computed child, which has no cell */
+	const char *head;
+	uint32_t head_len, pairs_len;
+	bool (*read)(void *user, double *ret); /* a computed child, which has no cell */
 	void *user;
 	const struct histogram *alias; /* a child that shows another's histogram, and has no cell */
+	const char *label_values[METRIC_MAX_LABELS]; /* in the order of the view's names */
 	union cell {
 		struct counter counter;
 		struct gauge gauge;
@@ -225,27 +231,29 @@ static size_t child_size(enum metric_type type)
 }
 
 /*
- * A child without its number. Its labels are most of what each scrape says, and never
- * change: they are kept as they are written. NULL: no memory.
+ * A child without its number. Its name and labels are most of what each scrape says, and
+ * never change: they are kept as they are written. NULL: no memory.
  */
 static struct child *new_child(struct family *family, const char *const *values)
 {
 	const struct family_view *view = &family->view;
 	size_t size = child_size(view->type);
-	size_t room = text_labels_room(view->n_labels, view->label_names, values);
+	size_t room = text_head_room(view, values) + protobuf_labels_room(view, values);
 	struct child *child = calloc(1, size + room);
-	char *labels;
+	char *head, *end;
+	uint8_t *pairs;
 
 	if (!child) {
 		return NULL;
 	}
 	child->family = family;
 	memcpy(child->label_values, values, sizeof(child->label_values));
-	labels = (char *)child + size;
-	child->labels.data = labels;
-	child->labels.len =
-		(size_t)(text_put_labels(labels, view->n_labels, view->label_names, values) -
-			 labels);
+	head = (char *)child + size;
+	end = text_put_head(head, view, values);
+	pairs = (uint8_t *)end;
+	child->head = head;
+	child->head_len = (uint32_t)(end - head);
+	child->pairs_len = (uint32_t)(protobuf_put_labels(pairs, view, values) - pairs);
 	return child;
 }
 
@@ -432,7 +440,9 @@ union snapshot {
 static bool read_child(const struct child *child, union snapshot *snapshot, struct sample_view *ret)
 {
 	ret->label_values = child->label_values;
-	ret->labels = child->labels;
+	ret->head = (struct str){ child->head, child->head_len };
+	ret->label_pairs =
+		(struct bytes){ (const uint8_t *)child->head + child->head_len, child->pairs_len };
 	if (child->read) {
 		ret->is_double = true;
 		return child->read(child->user, &ret->real);

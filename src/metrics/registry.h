@@ -51,7 +51,8 @@ struct family_view {
 /* One child's value. */
 struct sample_view {
 	const char *const *label_values; /* in the order of the family's names */
-	struct str labels; /* all of them as both text formats write them: a="1",b="2" */
+	struct str head;          /* as both text formats write it: name{a="1",b="2"} and a space */
+	struct bytes label_pairs; /* the labels as protobuf has them */
 	bool is_double;
 	uint64_t whole; /* counter or gauge (as int64_t for a gauge) where !is_double */
 	double real;    /* where is_double */

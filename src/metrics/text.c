@@ -66,21 +66,21 @@ static char *put_escaped(char *p, const char *text, const char *special)
 	}
 }
 
-size_t text_labels_room(size_t n, const char *const *names, const char *const *values)
+size_t text_head_room(const struct family_view *family, const char *const *values)
 {
-	size_t room = 0;
+	size_t room = family->name_len + strlen("{} ");
 
-	for (size_t i = 0; i < n; i++) {
-		room += strlen(names[i]) + 2 * strlen(values[i]) + strlen(",=\"\"");
+	for (size_t i = 0; i < family->n_labels; i++) {
+		room += strlen(family->label_names[i]) + 2 * strlen(values[i]) + strlen(",=\"\"");
 	}
 	return room;
 }
 
-char *text_put_labels(char *p, size_t n, const char *const *names, const char *const *values)
+static char *put_values(char *p, const struct family_view *family, const char *const *values)
 {
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < family->n_labels; i++) {
 		p = put(p, i > 0 ? "," : "");
-		p = put(p, names[i]);
+		p = put(p, family->label_names[i]);
 		p = put(p, "=\"");
 		p = put_escaped(p, values[i], "\\\n\"");
 		*p++ = '"';
@@ -88,16 +88,32 @@ char *text_put_labels(char *p, size_t n, const char *const *names, const char *c
 	return p;
 }
 
+char *text_put_head(char *p, const struct family_view *family, const char *const *values)
+{
+	p = put_bytes(p, family->name, family->name_len);
+	if (family->n_labels > 0) {
+		*p++ = '{';
+		p = put_values(p, family, values);
+		*p++ = '}';
+	}
+	*p++ = ' ';
+	return p;
+}
+
+/* In place, as most numbers of a page are one digit, and copying that costs more. */
 static char *put_unsigned(char *p, uint64_t number)
 {
-	char digits[NUMBER_ROOM];
-	char *end = digits + sizeof(digits), *first = end;
+	char *end = p + 1, *digit;
 
+	for (uint64_t rest = number; rest >= 10; rest /= 10) {
+		end++;
+	}
+	digit = end;
 	do {
-		*--first = (char)('0' + number % 10);
+		*--digit = (char)('0' + number % 10);
 		number /= 10;
 	} while (number > 0);
-	return put_bytes(p, first, (size_t)(end - first));
+	return end;
 }
 
 static char *put_signed(char *p, int64_t number)
@@ -169,47 +185,54 @@ static int text_family(void *user, const struct family_view *family)
 }
 
 /* The most that a line of this sample can take, but for an exemplar. */
-static size_t line_room(const struct family_view *family, const struct sample_view *sample)
+static size_t line_room(const struct sample_view *sample)
 {
-	return family->name_len + sizeof("_bucket{} \n") + sample->labels.len + LE_ROOM +
-	       NUMBER_ROOM;
+	return sample->head.len + sizeof("_bucket{}\n") + LE_ROOM + NUMBER_ROOM;
 }
 
-static char *put_labels(char *p, const struct sample_view *sample)
+/* What follows the name in the head: {a="1"} and a space, or that alone. */
+static struct str after_name(const struct family_view *family, const struct sample_view *sample)
 {
-	return put_bytes(p, sample->labels.data, sample->labels.len);
+	return (struct str){ sample->head.data + family->name_len,
+			     sample->head.len - family->name_len };
 }
 
 /* name_suffix{labels} and a space: all but the value of a line without `le`. */
 static char *put_head(char *p, const char *suffix, const struct family_view *family,
 		      const struct sample_view *sample)
 {
+	struct str rest = after_name(family, sample);
+
 	p = put_bytes(p, family->name, family->name_len);
 	p = put(p, suffix);
-	if (family->n_labels > 0) {
-		*p++ = '{';
-		p = put_labels(p, sample);
-		*p++ = '}';
-	}
-	*p++ = ' ';
-	return p;
+	return put_bytes(p, rest.data, rest.len);
 }
 
 /* name_bucket{labels,le=" : the same in each bucket's line. */
 static char *put_bucket_head(char *p, const struct family_view *family,
 			     const struct sample_view *sample)
 {
+	struct str rest = after_name(family, sample);
+
 	p = put_bytes(p, family->name, family->name_len);
 	p = put(p, "_bucket{");
-	p = put_labels(p, sample);
-	return put(p, family->n_labels > 0 ? ",le=\"" : "le=\"");
+	if (family->n_labels > 0) {
+		p = put_bytes(p, rest.data + 1, rest.len - strlen("{} "));
+		*p++ = ',';
+	}
+	return put(p, "le=\"");
 }
 
 /* "5" is no float to OpenMetrics, which has the bound 5.0 (its section 4.3). */
 static char *put_bound(char *p, const struct text *text, const char *label)
 {
-	p = put(p, label);
-	return text->open && !strpbrk(label, ".e") ? put(p, ".0") : p;
+	bool is_float = !text->open;
+
+	for (; *label != '\0'; label++) { /* few digits: no call is worth it */
+		is_float = is_float || *label == '.' || *label == 'e';
+		*p++ = *label;
+	}
+	return is_float ? p : put(p, ".0");
 }
 
 /* Seconds with three decimals, of a time that is not before 1970. */
@@ -280,7 +303,7 @@ static char *put_histogram(char *p, const struct text *text, const struct family
 
 static char *put_number(char *p, const struct family_view *family, const struct sample_view *sample)
 {
-	p = put_head(p, "", family, sample);
+	p = put_bytes(p, sample->head.data, sample->head.len);
 	if (sample->is_double) {
 		p = put_double(p, sample->real);
 	} else if (family->type == METRIC_GAUGE) {
@@ -296,7 +319,7 @@ static int text_sample(void *user, const struct family_view *family,
 		       const struct sample_view *sample)
 {
 	const struct text *text = user;
-	size_t room = line_room(family, sample);
+	size_t room = line_room(sample);
 	char *start, *end;
 
 	if (family->type == METRIC_HISTOGRAM) {

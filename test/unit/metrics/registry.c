@@ -260,26 +260,31 @@ static void a_filter_leaves_families_out(void **state)
 	buffer_free(&seen);
 }
 
-/* What is to be shown of each: the labels as text formats write them. */
-static int see_labels(void *user, const struct family_view *family,
-		      const struct sample_view *sample)
+/* What is written once of each: its head as text formats have it, its labels as protobuf has. */
+static int see_written(void *user, const struct family_view *family,
+		       const struct sample_view *sample)
 {
 	(void)family;
-	buffer_append(user, sample->labels.data, sample->labels.len);
+	buffer_append(user, sample->head.data, sample->head.len);
+	buffer_append(user, sample->label_pairs.data, sample->label_pairs.len);
 	return buffer_printf(user, ";");
 }
 
-static void labels_come_written(void **state)
+static void names_and_labels_come_written(void **state)
 {
-	static const struct registry_visitor visitor = { ignore, see_labels, ignore };
+	static const struct registry_visitor visitor = { ignore, see_written, ignore };
+	static const char expected[] = "g{x=\"\\\\\\\"\\n\",y=\"\"} "
+				       "\x0a\x08\x0a\1x\x12\3\\\"\n"
+				       "\x0a\5\x0a\1y\x12\0;"
+				       "h ;";
 	struct family *family = registry_family(*state, METRIC_GAUGE, "g", "G", NAMES("y", "x"));
 	struct buffer seen = BUFFER_INIT;
 
 	family_gauge(family, VALUES("", "\\\"\n"));
 	registry_gauge(*state, "h", "H");
 	assert_int_equal(registry_walk(*state, NULL, &visitor, &seen), 0);
-	buffer_append(&seen, "", 1);
-	assert_string_equal((char *)buffer_data(&seen), "x=\"\\\\\\\"\\n\",y=\"\";;");
+	assert_int_equal(buffer_len(&seen), sizeof(expected) - 1);
+	assert_memory_equal(buffer_data(&seen), expected, sizeof(expected) - 1);
 	buffer_free(&seen);
 }
 
@@ -343,7 +348,7 @@ int main(void)
 		TEST(an_alias_shows_what_another_family_observes),
 		TEST(native_histograms_are_for_those_who_take_them),
 		TEST(a_filter_leaves_families_out),
-		TEST(labels_come_written),
+		TEST(names_and_labels_come_written),
 		TEST(every_allocation_may_fail),
 	};
 
