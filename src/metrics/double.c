@@ -10,9 +10,10 @@
 
 #define LARGEST_EXACT 0x1p53 /* whole numbers up to here are exact */
 
-/* Where the terms of by_integers() fit into 128 bits. */
-#define FROM 0x1p-16
-#define TO   0x1p100
+/* Of by_integers(), whose terms then fit into 128 bits: its range, and its power of ten. */
+#define FROM       0x1p-17
+#define TO         0x1p100
+#define MOST_POWER 21
 
 __extension__ typedef unsigned __int128 u128;
 
@@ -96,9 +97,10 @@ static uint64_t nearest(const struct span *span)
 }
 
 /*
- * The fewest digits that read back as `value`, by whole numbers alone: at 17 digits or 18
- * there is at least one in the span; each digit less leaves a tenth of them, until none.
- * False: the value is out of the range where that works.
+ * The fewest digits that read back as `value`, by whole numbers alone. At 17 digits or 18,
+ * or at MOST_POWER, neighbours are more than 1 apart, and so at least one is in the span;
+ * each digit less leaves a tenth of them, until none. False: the value is out of the range
+ * where that works.
  */
 static bool by_integers(double value, struct decimal *ret)
 {
@@ -111,6 +113,7 @@ static bool by_integers(double value, struct decimal *ret)
 	}
 	frexp(value, &exponent);
 	power = 16 - (int)floor((exponent - 1) * 0.30103); /* the logarithm of 2 */
+	power = MIN(power, MOST_POWER);
 	span = span_of(value, power);
 	low = (uint64_t)((span.low + span.unit - (span.closed ? 1 : 0)) / span.unit);
 	high = (uint64_t)((span.high - (span.closed ? 0 : 1)) / span.unit);

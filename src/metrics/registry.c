@@ -149,6 +149,7 @@ static struct family *new_family(struct registry *registry, struct family_view v
 	family->view = view;
 	family->view.name_len = strlen(view.name);
 	family->view.help_len = strlen(view.help);
+	family->view.help_is_plain = !strpbrk(view.help, "\\\n\"");
 	set_labels(family, label_names);
 	list_append(&registry->families, &family->node);
 	return family;

@@ -42,6 +42,7 @@ struct family;
 struct family_view {
 	const char *name, *help;
 	size_t name_len, help_len;
+	bool help_is_plain; /* no format escapes any of it */
 	enum metric_type type;
 	size_t n_labels;
 	const char *label_names[METRIC_MAX_LABELS];

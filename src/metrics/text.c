@@ -176,7 +176,8 @@ static int text_family(void *user, const struct family_view *family)
 		return -ENOMEM;
 	}
 	p = put_metadata(p, text, "# HELP ", family);
-	p = put_escaped(p, family->help, text->open ? "\\\n\"" : "\\\n");
+	p = family->help_is_plain ? put_bytes(p, family->help, family->help_len)
+				  : put_escaped(p, family->help, text->open ? "\\\n\"" : "\\\n");
 	p = put_metadata(p, text, "\n# TYPE ", family);
 	p = put(p, type_of(text, family));
 	*p++ = '\n';
