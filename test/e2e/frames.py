@@ -7,6 +7,7 @@ decoded by python3-hpack. A `Peer` keeps every frame in order of arrival.
 import contextlib
 import dataclasses
 import re
+import select
 import socket
 import struct
 import time
@@ -248,6 +249,7 @@ class Peer:
         self.decoder = hpack.Decoder(max_header_list_size=1 << 20)
         self.frames, self.rest, self.fragment = [], b"", None
         self.next_stream, self.closed = 1, False
+        self.held = None  # our answers to frames, while pour() may be amid one of its own
         self.windows = {0: 65535}  # what we may send; filled by request()
         self.initial_window = 65535
         if preface:
@@ -271,6 +273,29 @@ class Peer:
         """For what the server may have closed on already."""
         with contextlib.suppress(OSError):
             self.socket.sendall(octets)
+
+    def answer_frame(self, octets):
+        if self.held is None:
+            self.try_send(octets)
+        else:
+            self.held += octets
+
+    def pour(self, octets):
+        """Sends all of it and reads meanwhile, so that neither end waits for the other; ends early where the
+        server closes. Our answers to what is read follow after the last octet."""
+        left, self.held = memoryview(octets), b""
+        while left and not self.closed:
+            readable, writable, _ = select.select([self.socket], [self.socket], [], self.timeout)
+            assert readable or writable, f"neither read nor written in {self.timeout} s; {len(left)} octets left"
+            if readable:
+                self.read()
+            elif writable:
+                try:
+                    left = left[self.socket.send(left[:8192]) :]
+                except OSError:  # what it said before it closed is read by whoever asks
+                    break
+        held, self.held = self.held, None
+        self.try_send(held)
 
     def open(self, fields=None, body=None, end=True):
         """Opens a stream with these fields, and with a body (not None) DATA; the id."""
@@ -367,13 +392,13 @@ class Peer:
                 for stream in self.windows:
                     self.windows[stream] += grown if stream else 0
             if self.ack:
-                self.try_send(frame(SETTINGS, ACK))
+                self.answer_frame(frame(SETTINGS, ACK))
         elif got.kind == WINDOW_UPDATE:
             self.windows[got.stream] = self.windows.get(got.stream, 0) + got.code
         elif got.kind == DATA and got.payload and self.credit:
-            self.try_send(window_update(0, len(got.payload)))
+            self.answer_frame(window_update(0, len(got.payload)))
             if not got.end_stream:
-                self.try_send(window_update(got.stream, len(got.payload)))
+                self.answer_frame(window_update(got.stream, len(got.payload)))
 
     def until(self, condition, what, timeout=None):
         """Reads until `condition()` holds."""

@@ -37,20 +37,6 @@ def cut_off(peer, code=ENHANCE_YOUR_CALM, debug=None, timeout=10):
         assert peer.of(GOAWAY)[-1].debug == debug
 
 
-def pour(peer, octets):
-    """Sends, and reads meanwhile so that nothing stalls; ends early where the server closes."""
-    peer.socket.settimeout(0.01)
-    for at in range(0, len(octets), 8192):
-        try:
-            peer.socket.sendall(octets[at : at + 8192])
-        except OSError:
-            break
-        with contextlib.suppress(TimeoutError):
-            while at % 65536 == 0 and peer.read():
-                pass
-    peer.socket.settimeout(peer.timeout)
-
-
 # --- resets ---
 
 
@@ -76,7 +62,7 @@ def test_ten_thousand_calls_cancelled_10_ms_after_they_began_are_all_served(serv
 def test_ten_thousand_pairs_of_headers_and_reset_in_one_burst_are_cut_off(serve, connect, complete):
     server = serve()
     peer, neighbour = connect(server).settle(), connect(server).settle()
-    pour(peer, b"".join(
+    peer.pour(b"".join(
         headers(i, REQUEST) + (data(i, CALL, True) if complete else b"") + rst_stream(i)
         for i in range(1, 20001, 2)
     ))
@@ -126,9 +112,9 @@ def test_a_flood_of_frames_that_move_nothing_is_cut_off(serve, connect, name):
     server = serve()
     peer, neighbour = connect(server).settle(), connect(server).settle()
     peer.send(headers(1, REQUEST))
-    pour(peer, b"".join(USELESS[name](i) for i in range(9000)))
+    peer.pour(b"".join(USELESS[name](i) for i in range(9000)))
     assert not peer.closed and reached(server) == {}
-    pour(peer, b"".join(USELESS[name](i) for i in range(9000, 60000)))
+    peer.pour(b"".join(USELESS[name](i) for i in range(9000, 60000)))
     cut_off(peer, debug=b"too_many_useless_frames")
     assert reached(server) == {"glitches": 1}
     assert neighbour.call().status == OK
