@@ -52,6 +52,7 @@ def test_promtool_takes_the_configuration_and_the_rules():
     promtool("check", "rules", RULES)
 
 
+@pytest.mark.limit(240)  # seconds of CPU, and others run beside it
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
 def test_alerts_fire_at_their_times_and_at_no_other(path, tmp_path):
     tests = tmp_path / "tests"
